@@ -76,8 +76,10 @@ def make_world(seed: int = 2024, families: int = 12, siblings: int = 5) -> World
     Within a family each attribute has a different value for every product.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range or not a whole number.
     """
+    if not all(isinstance(number, int) for number in (seed, families, siblings)):
+        raise ValueError("seed, families and siblings must be whole numbers")
     most_families = len(words.FIRST) * len(words.LAST)
     most_siblings = min(len(pool) for pool in words.VALUES.values()) - 2
     if not 1 <= families <= most_families:
