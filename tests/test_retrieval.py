@@ -1,0 +1,402 @@
+"""Retrievers find what they should, in one form, and answer bad input with a clear message."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from utils.retrieval import (
+    DenseRetriever,
+    Hit,
+    HybridRetriever,
+    LexicalRetriever,
+    Passage,
+    chunk_sentences,
+    chunk_windows,
+    embed,
+    evaluate,
+    fuse,
+    recall_at_k,
+    reciprocal_rank,
+    tokenise,
+)
+from utils.worlds import make_world, prose_card, questions
+
+CARDS = [
+    Passage("K340", "The Velbrin K340 is a lantern. It comes in teal."),
+    Passage("K340 Lite", "The Velbrin K340 Lite is a lantern. It comes in navy."),
+    Passage("K430", "The Velbrin K430 is a lantern. It comes in ivory."),
+    Passage("kettle", "A kettle of copper boils water for tea."),
+]
+
+
+class CountingEncoder:
+    """Stands in for a sentence encoder where meaning does not matter: counts letters."""
+
+    def __init__(self):
+        self.batches = []
+
+    def get_embedding_dimension(self):
+        return 26
+
+    def encode(self, texts, **options):
+        self.batches.append(list(texts))
+        counts = np.array([[t.lower().count(chr(97 + i)) for i in range(26)] for t in texts]) + 0.1
+        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+
+
+def retrievers():
+    dense, lexical = DenseRetriever(CountingEncoder(), CARDS), LexicalRetriever(CARDS)
+    return [dense, lexical, HybridRetriever(dense, lexical)]
+
+
+def ids(hits):
+    return [hit.passage.id for hit in hits]
+
+
+# --- one form for all -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("retriever", retrievers(), ids=lambda r: type(r).__name__)
+class TestEveryRetriever:
+    def test_hits_come_best_first_with_ranks_from_one(self, retriever):
+        results = retriever.search(["Velbrin lantern teal", "copper kettle"], k=3)
+        assert len(results) == 2
+        for hits in results:
+            scores = [hit.score for hit in hits]
+            assert scores == sorted(scores, reverse=True)
+            assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+            assert all(isinstance(score, float) for score in scores)
+            assert len(set(ids(hits))) == len(hits) <= 3
+
+    def test_a_passage_finds_itself(self, retriever):
+        results = retriever.search([card.text for card in CARDS], k=1)
+        assert [ids(hits) for hits in results] == [[card.id] for card in CARDS]
+
+    def test_k_beyond_the_corpus_gives_what_there_is(self, retriever):
+        (hits,) = retriever.search(["Velbrin lantern of copper"], k=1000)
+        assert sorted(ids(hits)) == sorted(card.id for card in CARDS)
+
+    def test_no_questions_no_answers(self, retriever):
+        assert retriever.search([], k=3) == []
+
+    @pytest.mark.parametrize(
+        ("queries", "k", "error", "message"),
+        [
+            (["teal"], 0, ValueError, "at least 1"),
+            (["teal"], -2, ValueError, "at least 1"),
+            (["teal", "  "], 1, ValueError, "number 2 is empty"),
+            ("teal", 1, TypeError, r"\[question\]"),
+        ],
+    )
+    def test_bad_search_is_named(self, retriever, queries, k, error, message):
+        with pytest.raises(error, match=message):
+            retriever.search(queries, k=k)
+
+    def test_odd_questions_do_no_harm(self, retriever):
+        odd = ["ランタンは何色ですか", "?!", "lantern " * 2000, "\x00 teal", "🏮"]
+        assert len(retriever.search(odd, k=2)) == len(odd)
+
+    def test_search_prints_nothing(self, retriever, capfd):
+        retriever.search(["teal"], k=1)
+        captured = capfd.readouterr()
+        assert captured.out == captured.err == ""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda passages: DenseRetriever(CountingEncoder(), passages), LexicalRetriever],
+    ids=["dense", "lexical"],
+)
+def test_bad_corpus_is_named(make):
+    with pytest.raises(ValueError, match="no passages"):
+        make([])
+    with pytest.raises(ValueError, match="'K340'"):
+        make([CARDS[0], CARDS[1], Passage("K340", "Another text.")])
+
+
+def test_one_passage_is_a_corpus_too():
+    dense, lexical = DenseRetriever(CountingEncoder(), CARDS[:1]), LexicalRetriever(CARDS[:1])
+    for retriever in (dense, lexical, HybridRetriever(dense, lexical)):
+        assert ids(retriever.search(["teal"], k=5)[0]) == ["K340"]
+
+
+def test_hybrid_refuses_two_different_corpora():
+    with pytest.raises(ValueError, match="same passages"):
+        HybridRetriever(DenseRetriever(CountingEncoder(), CARDS), LexicalRetriever(CARDS[:2]))
+
+
+# --- by meaning -----------------------------------------------------------------------------
+
+
+def test_embedding_keeps_the_order_of_texts_and_sorts_batches_by_length():
+    encoder = CountingEncoder()
+    texts = ["z" * n for n in (9, 1, 5, 3, 7)] + ["ab"]
+    vectors = embed(encoder, texts, batch_size=2)
+    assert [len(text) for batch in encoder.batches for text in batch] == [1, 2, 3, 5, 7, 9]
+    expected = np.vstack([CountingEncoder().encode([text])[0] for text in texts])
+    np.testing.assert_array_equal(vectors, expected)
+    assert vectors.dtype == np.float32
+
+
+def test_embedding_names_bad_input():
+    assert embed(CountingEncoder(), []).shape == (0, 26)
+    with pytest.raises(TypeError, match=r"\[text\]"):
+        embed(CountingEncoder(), "one text")
+    with pytest.raises(ValueError, match="batch_size"):
+        embed(CountingEncoder(), ["a"], batch_size=0)
+
+
+def test_flat_index_agrees_with_numpy():
+    retriever = DenseRetriever(CountingEncoder(), CARDS)
+    query = "a teal lantern, please"
+    cosines = retriever.vectors @ embed(CountingEncoder(), [query])[0]
+    (hits,) = retriever.search([query], k=4)
+    assert ids(hits) == [CARDS[number].id for number in np.argsort(-cosines)]
+    assert [hit.score for hit in hits] == pytest.approx(sorted(cosines, reverse=True), abs=1e-6)
+
+
+def test_real_vectors_have_length_one_and_do_not_depend_on_batches(encoder):
+    texts = [card.text for card in CARDS] + ["short", "A much longer text. " * 40]
+    together = embed(encoder, texts)
+    alone = np.vstack([embed(encoder, [text]) for text in texts])
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_real_vectors_carry_meaning_without_shared_words(encoder):
+    question = "What heats a hot drink?"
+    assert not set(tokenise(question)) & set(tokenise(CARDS[3].text))
+    assert ids(DenseRetriever(encoder, CARDS).search([question], k=1)[0]) == ["kettle"]
+    assert LexicalRetriever(CARDS).search([question], k=1) == [[]]
+
+
+# --- by words -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("the Velbrin K340 in teal", "model:k340"),
+        ("Is the K340 Lite's case teal?", "model:k340 lite"),
+        ("the K-340 Pro Max.", "model:k-340 pro max"),
+        ("from the K340. Walnut is used", "model:k340"),
+        ("lasts 28 hours", None),
+        ("in Brunholm", None),
+    ],
+)
+def test_tokenise_keeps_model_names_whole(text, model):
+    assert [word for word in tokenise(text) if word.startswith("model:")] == [model] * bool(model)
+
+
+def test_tokenise_keeps_codes_and_suffixes_and_drops_stop_words():
+    assert tokenise("What is the K340 Lite?") == ["k340", "lite", "model:k340 lite"]
+    assert tokenise("What is it?") == []
+
+
+def test_names_that_begin_alike_are_told_apart():
+    results = LexicalRetriever(CARDS).search(
+        ["What colour is the Velbrin K340?", "What colour is the Velbrin K340 Lite?"], k=1
+    )
+    assert [ids(hits) for hits in results] == [["K340"], ["K340 Lite"]]
+
+
+def test_without_model_names_they_are_not():
+    plain = LexicalRetriever(CARDS[1::-1], tokenise=lambda text: text.lower().strip("?.").split())
+    (hits,) = plain.search(["velbrin k340"], k=2)
+    assert hits[0].score == pytest.approx(hits[1].score, rel=0.2)
+
+
+def test_a_passage_without_a_shared_word_is_no_hit():
+    lexical = LexicalRetriever(CARDS)
+    assert ids(lexical.search(["copper"], k=4)[0]) == ["kettle"]
+    assert lexical.search(["umbrella", "of the"], k=4) == [[], []]
+
+
+def test_equal_scores_keep_the_order_of_the_corpus():
+    same = [Passage(name, "one text for all") for name in "cab"]
+    assert ids(LexicalRetriever(same).search(["text"], k=3)[0]) == ["c", "a", "b"]
+
+
+def test_bm25_scores_by_hand():
+    # Lucene's form of BM25 with k1 = 1.5 and b = 0.75, two texts of 2 and 4 words.
+    passages = [Passage("1", "red lamp"), Passage("2", "red red blue blue")]
+    lexical = LexicalRetriever(passages, tokenise=str.split)
+    (hits,) = lexical.search(["blue"], k=2)
+    idf = np.log(1 + (2 - 1 + 0.5) / (1 + 0.5))
+    length = 1 - 0.75 + 0.75 * 4 / 3
+    assert hits[0].score == pytest.approx(idf * 2 / (2 + 1.5 * length), rel=1e-5)
+
+
+def test_corpus_without_words_is_named():
+    with pytest.raises(ValueError, match="No passage contains a word"):
+        LexicalRetriever([Passage("1", "..."), Passage("2", "")])
+
+
+def test_wordless_passage_among_others_is_never_found():
+    lexical = LexicalRetriever([Passage("1", "..."), Passage("2", "teal lamp")])
+    assert ids(lexical.search(["teal lamp"], k=2)[0]) == ["2"]
+
+
+# --- merging and scoring --------------------------------------------------------------------
+
+
+def test_fusion_by_hand():
+    fused = fuse([["a", "b"], ["b", "c"]], k=60)
+    assert [name for name, _ in fused] == ["b", "a", "c"]
+    assert [points for _, points in fused] == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62])
+
+
+def test_fusion_of_one_or_none_and_of_equals():
+    assert [name for name, _ in fuse([["c", "a", "b"]])] == ["c", "a", "b"]
+    assert fuse([]) == fuse([[], []]) == []
+    assert [name for name, _ in fuse([["b", "a"], ["a", "b"]])] == ["b", "a"]
+    with pytest.raises(ValueError, match="twice"):
+        fuse([["a", "a"]])
+
+
+def test_scores_by_hand():
+    assert recall_at_k(["a", "b", "c"], {"b", "c", "d"}, k=2) == pytest.approx(1 / 3)
+    assert recall_at_k([], {"a"}, k=1) == 0
+    assert reciprocal_rank(["a", "b", "c"], {"b", "c"}) == 0.5
+    assert reciprocal_rank(["a"], {"b"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((["a"], set(), 1), ValueError, "undefined"),
+        ((["a"], {"a"}, 0), ValueError, "at least 1"),
+        ((["a"], "a", 1), TypeError, "not one text"),
+    ],
+)
+def test_scores_name_bad_input(arguments, error, message):
+    with pytest.raises(error, match=message):
+        recall_at_k(*arguments)
+
+
+def run_of(*rankings):
+    return [
+        [Hit(Passage(name, name), 1.0, rank) for rank, name in enumerate(ranking, start=1)]
+        for ranking in rankings
+    ]
+
+
+def test_evaluate_agrees_with_the_simple_functions():
+    generator = np.random.default_rng(0)
+    rankings = [list(generator.permutation(list("abcdefgh"))) for _ in range(30)]
+    relevant = [set(generator.choice(list("abcdefgh"), size=2, replace=False)) for _ in rankings]
+    scores = evaluate(run_of(*rankings), relevant, ["R@3", "RR", "nDCG@3"])
+    pairs = list(zip(rankings, relevant, strict=True))
+    np.testing.assert_allclose(scores["R@3"], [recall_at_k(r, w, 3) for r, w in pairs])
+    np.testing.assert_allclose(scores["RR"], [reciprocal_rank(r, w) for r, w in pairs])
+    first = [(rank, 1 / np.log2(rank + 1)) for rank in (1, 2, 3)]
+    ideal = 1 + 1 / np.log2(3)
+    ndcg = [sum(gain for rank, gain in first if r[rank - 1] in w) / ideal for r, w in pairs]
+    np.testing.assert_allclose(scores["nDCG@3"], ndcg)
+
+
+def test_evaluate_keeps_the_order_of_equal_scores_and_counts_empty_results():
+    scores = evaluate(run_of("ba", "ab", ""), [{"b"}, {"b"}, {"b"}], ["R@1", "RR"])
+    assert list(scores["R@1"]) == [1, 0, 0]
+    assert list(scores["RR"]) == [1, 0.5, 0]
+    assert list(evaluate(run_of(""), [{"b"}])["RR"]) == [0]
+    with pytest.raises(ValueError, match="2 queries, but 1"):
+        evaluate(run_of("a", "b"), [{"a"}])
+
+
+# --- cutting documents ----------------------------------------------------------------------
+
+TEXT = 'One is here. Dr. Grey said "Two!" Is this three?\nFour costs 3.5 coins, e.g. silver.  '
+
+
+def test_sentences():
+    assert [passage.text for passage in chunk_sentences(TEXT, size=1)] == [
+        "One is here.",
+        'Dr. Grey said "Two!"',
+        "Is this three?",
+        "Four costs 3.5 coins, e.g. silver.",
+    ]
+    assert [p.text for p in chunk_sentences("これは一。これは二。", size=1)] == [
+        "これは一。",
+        "これは二。",
+    ]
+
+
+def test_sentences_with_overlap():
+    texts = [passage.text for passage in chunk_sentences("A. B. C. D. E.", size=3, overlap=1)]
+    assert texts == ["A. B. C.", "C. D. E."]
+
+
+@pytest.mark.parametrize("cut", [chunk_sentences, chunk_windows])
+@pytest.mark.parametrize(("size", "overlap"), [(1, 0), (3, 0), (3, 2), (4, 1), (100, 99)])
+def test_passages_are_slices_that_cover_the_document(cut, size, overlap):
+    text = " ".join(prose_card(product) for product in make_world().products[:4])
+    passages = cut(text, size, overlap, document="catalogue")
+    covered = np.zeros(len(text), dtype=bool)
+    for passage in passages:
+        assert text[passage.start : passage.start + len(passage.text)] == passage.text
+        assert passage.document == "catalogue"
+        covered[passage.start : passage.start + len(passage.text)] = True
+    assert all(text[place].isspace() for place in np.flatnonzero(~covered))
+    assert len({passage.id for passage in passages}) == len(passages)
+
+
+def test_windows_by_hand():
+    texts = [passage.text for passage in chunk_windows("a b c d e f g", size=3, overlap=1)]
+    assert texts == ["a b c", "c d e", "e f g"]
+    # The last window is not a mere part of the one before it.
+    assert [p.text for p in chunk_windows("a b c d", size=3, overlap=2)] == ["a b c", "b c d"]
+    assert [p.text for p in chunk_windows("a b", size=5)] == ["a b"]
+
+
+def test_windows_of_one_giant_line_and_of_nothing():
+    assert len(chunk_windows("word " * 100_000, size=100)) == 1000
+    assert [p.text for p in chunk_windows("x" * 50_000, size=100)] == ["x" * 50_000]
+    assert chunk_windows("", size=3) == chunk_sentences("  \n ", size=3) == []
+
+
+@pytest.mark.parametrize("cut", [chunk_sentences, chunk_windows])
+@pytest.mark.parametrize(
+    ("size", "overlap", "message"), [(0, 0, "size"), (3, 3, "overlap"), (3, -1, "overlap")]
+)
+def test_cutting_names_bad_sizes(cut, size, overlap, message):
+    with pytest.raises(ValueError, match=message):
+        cut("a b c", size, overlap)
+
+
+# --- on the catalogue -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    world = make_world()
+    passages = [Passage(p.name, prose_card(p), p.name) for p in world.products]
+    held_out = questions(world, "held_out")
+    return passages, [q.text for q in held_out], [{q.product} for q in held_out]
+
+
+def test_lexical_search_finds_nearly_every_card_of_the_catalogue(catalogue):
+    passages, texts, relevant = catalogue
+    scores = evaluate(LexicalRetriever(passages).search(texts, 2), relevant, ["R@1", "R@2"])
+    assert scores["R@1"].mean() >= 0.97
+    assert scores["R@2"].mean() >= 0.99
+
+
+def test_dense_search_confuses_near_identical_names(catalogue, encoder):
+    passages, texts, relevant = catalogue
+    dense = DenseRetriever(encoder, passages)
+    found = dense.search(texts, 5)
+    scores = evaluate(found, relevant, ["R@1", "R@5"])
+    assert scores["R@1"].mean() < 0.7
+    assert scores["R@5"].mean() >= 0.95
+    hybrid = HybridRetriever(dense, LexicalRetriever(passages)).search(texts, 5)
+    assert evaluate(hybrid, relevant, ["R@5"])["R@5"].mean() >= 0.98
+
+
+def test_import_is_light():
+    code = "import sys, utils.retrieval; print([m for m in ('torch', 'faiss', 'bm25s', "
+    code += "'ir_measures', 'sentence_transformers') if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.stdout.strip() == "[]", printed.stderr
