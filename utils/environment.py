@@ -20,6 +20,10 @@ COURSE = ("requirements.txt",)
 TESTS = ("requirements.txt", "tests/requirements.txt")
 OLDEST, NEWEST = (3, 10), (3, 13)
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+PIN = re.compile(
+    r"^(?P<name>[\w.-]+)==(?P<version>[\w.]+)"
+    r'(?:; python_version (?P<sign>>=|<) "3\.(?P<minor>\d+)")?$'
+)
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
 }
@@ -104,12 +108,22 @@ def wants_cpu_build(platform: str = sys.platform, driver: str = "/proc/driver/nv
     return platform.startswith("linux") and not Path(driver).exists()
 
 
-def torch_pin(root: Path = ROOT) -> str:
-    """The version of PyTorch that requirements.txt names."""
-    found = re.search(r"^torch==(\S+)", (root / "requirements.txt").read_text(), re.MULTILINE)
-    if not found:
-        raise SetupError("requirements.txt has no line torch==...; restore it with git checkout.")
-    return found.group(1)
+def pins(text: str, minor: int = sys.version_info[1]) -> dict[str, str]:
+    """The version that requirements.txt's text names for each package, for Python 3.`minor`.
+
+    Raises ValueError for a line that is no pin.
+    """
+    wanted = {}
+    for line in (line.split("#")[0].strip() for line in text.splitlines()):
+        if not line:
+            continue
+        pin = PIN.match(line)
+        if pin is None:
+            raise ValueError(f"not a pinned requirement: {line}")
+        newer = pin["sign"] == ">="
+        if pin["sign"] is None or (minor >= int(pin["minor"])) == newer:
+            wanted[pin["name"]] = pin["version"]
+    return wanted
 
 
 def installed_version(python: Path, package: str) -> str | None:
@@ -126,7 +140,7 @@ def install_cpu_torch(python: Path) -> None:
     A step of its own, without dependencies, so that the other packages are never looked for in
     PyTorch's index and a network that does not reach it costs seconds.
     """
-    version = torch_pin()
+    version = pins((ROOT / "requirements.txt").read_text())["torch"]
     if installed_version(python, "torch") == version:
         return
     command = [
