@@ -169,12 +169,17 @@ def peak_of(group: MemoryGroup) -> Iterator[dict[str, int]]:
 # The session
 
 
+def session_command(inside: Sequence[str]) -> list[str]:
+    """A command as it runs in a session: loopback as the only network, user 1000, one core."""
+    loopback = 'ip link set lo up 2>/dev/null || ifconfig lo up; exec "$@"'
+    alone = ["unshare", "--net", "sh", "-c", loopback, "sh"]
+    return [*alone, *as_user(["taskset", "-c", "0", *inside])]
+
+
 def run_session(home: Path, venv: Path, notebooks: Sequence[str], memory: int) -> list[dict]:
     """Run the notebooks as a Binder would; return one row for each, JupyterLab's own first."""
-    inside = ["taskset", "-c", "0", "binder/start", "python", "-m", "tests.rehearse_binder"]
-    loopback = 'ip link set lo up 2>/dev/null || ifconfig lo up; exec "$@"'
-    command = ["unshare", "--net", "sh", "-c", loopback, "sh"]
-    command += as_user([*inside, "--inside", *notebooks])
+    inside = ["binder/start", "python", "-m", "tests.rehearse_binder", "--inside", *notebooks]
+    command = session_command(inside)
     group = MemoryGroup(memory)
     rows: list[dict] = []
     try:

@@ -59,12 +59,8 @@ def matrix_speed(kind: torch.dtype, seconds: float = 0.2, size: int = 512) -> fl
 
 def _groups(controller: str, cgroups: Path) -> list[Path]:
     """Folders of this process's control group and those above it, in either version."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
     folders = []
-    for line in lines:
+    for line in _own_groups():
         _, names, path = line.split(":", 2)
         if names == "":
             top = cgroups
@@ -78,6 +74,14 @@ def _groups(controller: str, cgroups: Path) -> list[Path]:
             folder for folder in (place, *place.parents) if top in (folder, *folder.parents)
         ]
     return [folder for folder in folders if folder.is_dir()]
+
+
+def _own_groups() -> list[str]:
+    """Lines "number:controllers:path" that the kernel gives for this process; none elsewhere."""
+    try:
+        return Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _system_memory() -> int | None:
