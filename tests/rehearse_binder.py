@@ -42,6 +42,10 @@ def why_not() -> str | None:
         return f"Missing: {', '.join(missing)}. On Debian and Ubuntu: apt-get install util-linux."
     if public_python() is None:
         return "No Python 3.11 that an ordinary user can read: install your system's python3.11."
+    try:
+        MemoryGroup(MEMORY).remove()
+    except OSError as error:
+        return f"The kernel lets no memory limit be set here ({error}): use a machine of its own."
     return None
 
 
@@ -118,12 +122,20 @@ class MemoryGroup:
             (top / "cgroup.subtree_control").write_text("+memory")
         self.folder = top / f"binder-rehearsal-{os.getpid()}"
         self.folder.mkdir()
-        limits = {1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), 2: ("memory.max",)}
-        for name in limits[self.version]:
-            if (self.folder / name).exists():
-                (self.folder / name).write_text(str(limit))
-        if (self.folder / "memory.swap.max").exists():
-            (self.folder / "memory.swap.max").write_text("0")
+        try:
+            self._limit(limit)
+        except OSError:
+            self.folder.rmdir()
+            raise
+
+    def _limit(self, limit: int) -> None:
+        first, swap, most = {
+            1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", limit),  # memory and swap
+            2: ("memory.max", "memory.swap.max", 0),
+        }[self.version]
+        (self.folder / first).write_text(str(limit))
+        if (self.folder / swap).exists():  # kernels without swap have no such file
+            (self.folder / swap).write_text(str(most))
 
     def join(self) -> None:
         """Put the calling process, and all that it starts, under the limit."""

@@ -148,11 +148,14 @@ def test_a_broken_environment_is_seen(tmp_path):
     assert environment.is_usable(Path(sys.executable))
 
 
-def test_the_small_build_of_pytorch_is_for_linux_without_a_card(tmp_path):
+def test_the_small_build_of_pytorch_is_for_linux_without_a_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     assert environment.wants_cpu_build("linux", str(tmp_path / "no driver"))
     assert not environment.wants_cpu_build("linux", str(tmp_path))
     assert not environment.wants_cpu_build("darwin", str(tmp_path / "no driver"))
     assert not environment.wants_cpu_build("win32", str(tmp_path / "no driver"))
+    monkeypatch.setattr(environment.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert not environment.wants_cpu_build("linux", str(tmp_path / "no driver"))
 
 
 def test_jupyterlab_asks_for_no_news(tmp_path):

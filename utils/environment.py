@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -105,7 +106,8 @@ def wants_cpu_build(platform: str = sys.platform, driver: str = "/proc/driver/nv
     The ordinary build for Linux brings several gigabytes of libraries for such cards. On macOS
     and Windows the ordinary build is the small one.
     """
-    return platform.startswith("linux") and not Path(driver).exists()
+    has_card = Path(driver).exists() or shutil.which("nvidia-smi") is not None
+    return platform.startswith("linux") and not has_card
 
 
 def pins(text: str, minor: int = sys.version_info[1]) -> dict[str, str]:

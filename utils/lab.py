@@ -82,6 +82,7 @@ def lab_command(
     command += [f"--LabApp.default_url={page}", f"--ServerApp.ip={host}"]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--ServerApp.answer_yes=True", "--log-level=WARN"]
+    command += ["--LabApp.log_level=WARN"]
     command += [] if browser else ["--no-browser"]
     command += ["--allow-root"] if root_user else []
     return command
