@@ -36,11 +36,7 @@ def difference(expected: object, got: object, tolerance: float = 1e-6) -> str | 
         return _sequence_difference(expected, got, tolerance)
     if isinstance(expected, dict):
         return _dictionary_difference(expected, got, tolerance)
-    if (
-        type(expected) is type(got)
-        and type(got).__eq__ is object.__eq__
-        and hasattr(got, "__dict__")
-    ):
+    if type(expected) is type(got) and _is_plain_object(got):
         return _dictionary_difference(vars(expected), vars(got), tolerance)
     try:
         equal = bool(expected == got)

@@ -24,10 +24,15 @@ def show_text(text: str, rich: dict[str, object] | None = None) -> None:
 
 
 def show_message(text: str, good: bool) -> None:
-    """A framed message. A whole frame means good, a dashed one not yet: no colour is needed."""
+    """A message with a line at its side: whole for good, dashed for not yet; no colour is needed.
+
+    The words before the first colon, the verdict, are shown in bold.
+    """
     frame = "3px solid" if good else "3px dashed"
     box = f'<div role="status" style="border-left: {frame} currentColor; padding: 4px 12px">'
-    show_text(text, {"text/html": f"{box}{_as_html(text)}</div>"})
+    verdict, colon, rest = text.partition(":")
+    words = f"<strong>{_as_html(verdict)}</strong>{colon}{_as_html(rest)}"
+    show_text(text, {"text/html": f"{box}{words}</div>"})
 
 
 def say(text: str) -> None:

@@ -53,8 +53,10 @@ def number_line(
     def x(value: float) -> float:
         return round(MARGIN + (WIDTH - 2 * MARGIN) * (value - start) / ((end - start) or 1), 1)
 
+    top = 0 if guess is not None else AXIS - 20
     parts = [
-        f'<svg role="img" aria-label="{html.escape(alt)}" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg role="img" aria-label="{html.escape(alt)}" '
+        f'viewBox="0 {top} {WIDTH} {HEIGHT - top}" '
         f'style="max-width: {WIDTH}px; width: 100%" font-size="13" font-family="sans-serif" '
         'fill="currentColor" stroke="none">',
         _stroke(MARGIN, AXIS, WIDTH - MARGIN, AXIS, 1.5),

@@ -28,11 +28,18 @@ def work_folder() -> Path:
 
 
 def read_kept(name: str) -> dict[str, Any]:
-    """What `name` (a file in the work folder, such as "progress.json") holds; {} if it isn't there.
+    """What `name` (a file in the work folder, such as "progress.json") holds.
 
-    A damaged file is renamed, never lost: a line is printed that says where it is now.
-    Raises OSError when the folder can't be read.
+    {} when it isn't there or can't be read. A damaged file is renamed, never lost: a line is
+    printed that says where it is now.
     """
+    try:
+        return _read(name)
+    except OSError:  # said when something is to be kept (`update_kept`)
+        return {}
+
+
+def _read(name: str) -> dict[str, Any]:
     path = work_folder() / name
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +64,7 @@ def update_kept(name: str, change: Callable[[dict[str, Any]], None]) -> str:
     try:
         work_folder().mkdir(parents=True, exist_ok=True)
         with FileLock(work_folder() / f".{name}.lock", timeout=SECONDS_TO_WAIT):
-            kept = read_kept(name)
+            kept = _read(name)
             change(kept)
             _write_whole(work_folder() / name, json.dumps(kept, indent=2, sort_keys=True) + "\n")
     except (OSError, Timeout) as error:
