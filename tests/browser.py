@@ -165,7 +165,7 @@ def open_lesson(server: Server, notebook: str, window: dict[str, int] | None = N
             page.set_default_timeout(60_000)
             page.goto(f"{server.url}/lab/tree/lessons/{notebook}?token={server.token}")
             page.wait_for_selector(".jp-Notebook .jp-Cell")
-            # The status bar, not the mark of a cell: only the bar tells that the kernel has started.
+            # The status bar, not a cell's mark: only the bar tells that the kernel has started.
             page.wait_for_selector("#jp-main-statusbar >> text=Idle")
             yield page
         finally:
@@ -174,7 +174,11 @@ def open_lesson(server: Server, notebook: str, window: dict[str, int] | None = N
 
 def run_all(page, seconds: int = SECONDS_TO_RUN) -> None:
     """Run every cell and wait until the last one has ended. Raises playwright's TimeoutError."""
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    page.evaluate(
+        "async () => { const commands = window.jupyterapp.commands;"
+        " await commands.execute('notebook:clear-all-cell-outputs');"
+        " commands.execute('notebook:run-all-cells') }"  # not awaited: the model tells the end
+    )
     page.wait_for_function(ALL_CELLS_RAN, timeout=1000 * seconds)
     page.wait_for_timeout(1000)  # widgets and pictures are drawn after the kernel is idle
 
@@ -265,7 +269,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     failed = False
     for lesson in options.lessons:
-        report = look_at(lesson, options.out, options.root)
+        try:
+            report = look_at(lesson, options.out, options.root)
+        except FileNotFoundError as error:
+            print(error, file=sys.stderr)
+            return 1
         failed = failed or bool(report.errors)
         print(f"{lesson}: {report.minutes:.1f} minutes, {len(report.pictures)} pictures")
         for error in report.errors:
