@@ -181,7 +181,7 @@ def install(python: Path, files: Sequence[str]) -> None:
     if done.returncode != 0:
         raise SetupError(
             "The packages could not be installed (see above). Check the network and the disk's "
-            "space and give the same command again: what was fetched is not fetched twice."
+            "space and give the same command again."
         )
     write_settings(venv)
     for installed in {COURSE, tuple(files)}:  # what the tests need contains what the course needs
