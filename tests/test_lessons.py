@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def test_no_measured_share_is_typed_by_hand(lesson):
     for cell in read_source(SOURCES[lesson]).cells:
         if cell.cell_type != "markdown" or "published" in cell.metadata.get("tags", []):
             continue
-        prose = re.sub(r"`[^`]*`", "", cell.source)
+        prose = re.sub(r"`[^`]*`|95 % (confidence )?intervals?|\b100 %", "", cell.source)
         typed += re.findall(r"[^\n]*\d\s?(?:%|per cent|percent)[^\n]*", prose)
     assert not typed
 
@@ -195,6 +196,13 @@ def test_peak_memory_counts_what_was_freed_and_what_children_took(tmp_path):
     assert small.peak_gb < 0.3
     assert own.peak_gb - small.peak_gb == pytest.approx(0.4, abs=0.1)
     assert others.peak_gb - small.peak_gb == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="VmHWM is Linux's")
+def test_memory_that_was_freed_between_two_samples_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.run_lessons.SECONDS_BETWEEN_SAMPLES", 600)
+    row, _ = run_lesson(notebook_of(tmp_path, "data = b'x' * 400_000_000\ndel data"))
+    assert row.peak_gb > 0.4
 
 
 def test_the_learners_own_files_and_the_notebook_stay_untouched(tmp_path, monkeypatch):

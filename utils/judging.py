@@ -181,7 +181,7 @@ def _known_mistake(
         if not all(agree for agree, show in zip(agrees, shows, strict=True) if show):
             continue
         rank = (all(agrees), sum(shows))
-        if any(shows) and rank > best_rank:
+        if rank > best_rank:
             best, best_rank = mistake.message, rank
     return best
 
