@@ -87,6 +87,6 @@ def _stroke(x1: float, y1: float, x2: float, y2: float, width: float, opacity: f
 
 def _text(x: float, y: float, words: str) -> str:
     """Centred at x, but kept inside the picture."""
-    half = 3.6 * len(words)
+    half = 4.2 * len(words)  # half of a letter at this size is at most about 4 pixels wide
     x = min(max(x, half), WIDTH - half)
     return f'<text x="{round(x, 1)}" y="{y}" text-anchor="middle">{html.escape(words)}</text>'
