@@ -101,8 +101,9 @@ def load_model(
     source = name or str(_model_folder())
     with _load_errors(source, pinned=name is None), _quiet():
         # No code from a repository is run. The tokenizer is small: a wrong name shows at once.
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, trust_remote_code=False)
+        settings = {"trust_remote_code": False, "local_files_only": not _hub_answers(source)}
+        tokenizer = AutoTokenizer.from_pretrained(source, **settings)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **settings)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -121,7 +122,8 @@ def load_encoder(
     source = name or str(_encoder_folder())
     device = str(device) if device is not None else str(choose_device())
     with _load_errors(source, pinned=name is None), _quiet():
-        return SentenceTransformer(source, device=device)
+        offline = not _hub_answers(source)
+        return SentenceTransformer(source, device=device, local_files_only=offline)
 
 
 def _model_folder(progress: bool = True) -> Path:
@@ -164,6 +166,25 @@ def _convert(sources: Path, built: Path, progress: bool) -> None:
         tokenizer.save_pretrained(built)
     for file in built.iterdir():
         file.chmod(0o644)  # a class may share one cache folder; weights are saved as 0600
+
+
+def _hub_answers(source: str) -> bool:
+    """Whether the model hub can be asked for `source`; False for a folder, which needs no hub.
+
+    Without this the libraries try a hub out of reach for a minute before they use their cache.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    if Path(source).is_dir():
+        return False
+    try:
+        HfApi().model_info(source, timeout=10)
+    except (HfHubHTTPError, HFValidationError):
+        return True  # it answered "no", or the name cannot be one: loading says so in words
+    except Exception:  # no connection, whatever the transport below calls it
+        return False
+    return True
 
 
 @contextmanager
