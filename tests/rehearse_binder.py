@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from utils.environment import CPU_WHEELS, install_cpu_torch  # noqa: E402
 USER = 1000  # a Binder's user
 MEMORY = 2 << 30  # bytes a Binder gives at most
 BETWEEN_SAMPLES = 0.1  # seconds
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LEFT_OUT = (".venv", ".git", "__pycache__", ".pytest_cache", ".ruff_cache", "my_work")
 
 
@@ -257,9 +259,10 @@ def execute(path: Path) -> str:
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
     try:
-        NotebookClient(notebook, timeout=900, resources=resources).execute()
+        quiet = ["--log-level=ERROR"]  # the kernel's own warnings would tear the table
+        NotebookClient(notebook, timeout=900, resources=resources, extra_arguments=quiet).execute()
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
+        lines = COLOURS.sub("", str(error)).strip().splitlines() or [repr(error)]
         return f"failed: {lines[-1]}"
     return "passed"
 
