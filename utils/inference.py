@@ -1,0 +1,211 @@
+"""Ask the language model: greedy completions, and the log-likelihood of given continuations.
+
+Both work on batches and can start from a *prefix*: a text that many prompts share, such as five
+worked examples. The model reads the prefix once and keeps its keys and values; every prompt then
+starts from a copy of them. Answers stay the same, the time per question falls.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from utils.prompts import SEPARATOR
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A text that the model has read already.
+
+    token_ids: shape (1, n); cache: the keys and values of these n tokens in every layer.
+    """
+
+    text: str
+    token_ids: torch.Tensor
+    cache: DynamicCache
+
+    def __len__(self) -> int:
+        return self.token_ids.shape[1]
+
+
+@torch.inference_mode()
+def encode_prefix(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str
+) -> Prefix | None:
+    """Let the model read `text` once; an empty text gives None, which means "no prefix".
+
+    White space at the end is dropped: a tokenizer joins it with what follows, so the tokens of
+    prefix and prompt would not be the tokens of the whole text. A blank line follows instead, as
+    the beginning of each prompt.
+    """
+    text = text.rstrip()
+    if not text:
+        return None
+    token_ids = tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
+    token_ids = token_ids.to(model.device)
+    output = model(token_ids, use_cache=True, logits_to_keep=1)
+    return Prefix(text, token_ids, output.past_key_values)
+
+
+def complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    prefix: Prefix | None = None,
+    max_new_tokens: int = 12,
+    batch_size: int = 16,
+    progress: str | None = None,
+) -> list[str]:
+    """Continue each prompt with the likeliest token, step by step, up to the end of the line.
+
+    prompts: n texts, read after the prefix. progress: a label for the progress bar, None for none.
+    Returns n texts without surrounding white space, in the order of the prompts.
+    """
+    answers = [""] * len(prompts)
+    stop_ids = _line_end_ids(tokenizer)
+    for batch in _batches_by_length(tokenizer, prompts, batch_size, progress):
+        token_ids, mask, cache = _batch_after_prefix(model, tokenizer, batch.texts, prefix)
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=token_ids,
+                attention_mask=mask,
+                past_key_values=cache,
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=stop_ids,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        new_tokens = output[:, token_ids.shape[1] :]
+        texts = tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
+        for index, text in zip(batch.indices, texts, strict=True):
+            answers[index] = text.split("\n")[0].strip()
+    return answers
+
+
+def log_likelihoods(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    continuations: Sequence[Sequence[str]],
+    prefix: Prefix | None = None,
+    batch_size: int = 16,
+    progress: str | None = None,
+) -> list[np.ndarray]:
+    """Natural logarithm of P(continuation | prefix + prompt), for each continuation of each prompt.
+
+    prompts: n texts; continuations: for each prompt its m texts, each starting with the space that
+    separates it from the prompt. Returns n arrays of shape (m,), each the sum over the tokens of
+    the continuation. The prompt is read once, and all of its continuations start from there.
+    """
+    if len(prompts) != len(continuations):
+        raise ValueError(f"{len(prompts)} prompts but {len(continuations)} lists of continuations")
+    scores: list[np.ndarray] = [np.empty(0)] * len(prompts)
+    for batch in _batches_by_length(tokenizer, prompts, batch_size, progress):
+        options = [continuations[index] for index in batch.indices]
+        for index, row in zip(
+            batch.indices,
+            _score_batch(model, tokenizer, batch.texts, options, prefix),
+            strict=True,
+        ):
+            scores[index] = row
+    return scores
+
+
+@torch.inference_mode()
+def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]:
+    token_ids, mask, cache = _batch_after_prefix(model, tokenizer, prompts, prefix)
+    start = 0 if prefix is None else len(prefix)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    read = model(
+        token_ids[:, start:],
+        attention_mask=mask,
+        position_ids=positions[:, start:],
+        past_key_values=cache if cache is not None else DynamicCache(config=model.config),
+        logits_to_keep=1,
+    )
+
+    # One row per (prompt, option): the prompt's keys and values are repeated for its options.
+    counts = torch.tensor([len(texts) for texts in options], device=model.device)
+    rows = torch.repeat_interleave(torch.arange(len(prompts), device=model.device), counts)
+    cache = read.past_key_values
+    cache.batch_select_indices(rows)
+    encoded = tokenizer(
+        [text for texts in options for text in texts],
+        padding=True,
+        padding_side="right",
+        return_tensors="pt",
+        add_special_tokens=False,
+    ).to(model.device)
+    targets, target_mask = encoded.input_ids, encoded.attention_mask
+    first = read.logits[rows, -1:]
+    if targets.shape[1] > 1:
+        later = model(
+            targets[:, :-1],
+            attention_mask=torch.cat([mask[rows], target_mask[:, :-1]], dim=1),
+            position_ids=mask[rows].sum(1, keepdim=True) + torch.arange(targets.shape[1] - 1),
+            past_key_values=cache,
+        )
+        logits = torch.cat([first, later.logits], dim=1)
+    else:
+        logits = first
+    log_probabilities = logits.float().log_softmax(-1)
+    picked = log_probabilities.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    sums = (picked * target_mask).sum(1)
+    return [part.cpu().numpy() for part in sums.split(counts.tolist())]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    indices: list[int]
+    texts: list[str]
+
+
+def _batches_by_length(
+    tokenizer, prompts: Sequence[str], batch_size: int, progress: str | None
+) -> Iterator[_Batch]:
+    """Prompts of like length together, so that little is padded; the longest batch comes first."""
+    if not prompts:
+        return
+    lengths = [len(ids) for ids in tokenizer(list(prompts), add_special_tokens=False).input_ids]
+    order = sorted(range(len(prompts)), key=lambda index: -lengths[index])
+    with tqdm(total=len(prompts), desc=progress, unit="question", disable=progress is None) as bar:
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            yield _Batch(indices, [prompts[index] for index in indices])
+            bar.update(len(indices))
+
+
+def _batch_after_prefix(model, tokenizer, prompts, prefix: Prefix | None):
+    """Ids and mask of prefix + prompts, padded on the left, and a copy of the prefix's cache."""
+    lead = "" if prefix is None else SEPARATOR
+    encoded = tokenizer(
+        [lead + prompt for prompt in prompts],
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+        add_special_tokens=False,
+    ).to(model.device)
+    if prefix is None:
+        return encoded.input_ids, encoded.attention_mask, None
+    rows = len(prompts)
+    token_ids = torch.cat([prefix.token_ids.expand(rows, -1), encoded.input_ids], dim=1)
+    read = torch.ones(rows, len(prefix), dtype=encoded.attention_mask.dtype, device=model.device)
+    mask = torch.cat([read, encoded.attention_mask], dim=1)
+    cache = copy.deepcopy(prefix.cache)
+    cache.batch_repeat_interleave(rows)
+    return token_ids, mask, cache
+
+
+def _line_end_ids(tokenizer) -> list[int]:
+    """Ids of the tokens that end an answer: end of text, and every token with a line break."""
+    newline = tokenizer.convert_ids_to_tokens(
+        tokenizer("\n", add_special_tokens=False).input_ids[0]
+    )
+    ids = {index for token, index in tokenizer.get_vocab().items() if newline in token}
+    return sorted(ids | {tokenizer.eos_token_id})
