@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,3 +129,15 @@ def _quota(folder: Path) -> tuple[int | None, int | None]:
         quota = _number(folder / "cpu.cfs_quota_us")
         period = _number(folder / "cpu.cfs_period_us")
         return (quota if quota and quota > 0 else None), period
+
+
+def peak_memory_gb() -> float:
+    """The most memory that this process has held so far, in GB (10^9 bytes)."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9

@@ -1,0 +1,217 @@
+"""Knowledge injection: teach the model a catalogue in one of several ways, then ask it.
+
+The arms are those of Ovadia et al. 2023, "Fine-Tuning or Retrieval?"
+(https://arxiv.org/abs/2312.05934): the raw text (their FT-reg), ten paraphrases of each fact
+(their FT-par), and one that they don't have, question-answer pairs. Every fact is met equally
+often.
+
+`python -m utils.injection` computes what the course ships: every arm with every seed. Each is a unit
+of its own, so a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from utils import experiments, lora, prompts, scoring, worlds
+from utils.inference import complete, encode_prefix, log_likelihoods
+from utils.lora import Example, LoraSettings
+from utils.models import load_encoder, load_model
+from utils.retrieval import DenseRetriever, HybridRetriever, LexicalRetriever, Passage
+
+RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
+TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
+EXPOSURES = 20  # how often each fact is met, whatever the arm
+SEEDS = (0, 1, 2)
+OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
+ADAPTERS = Path(__file__).resolve().parent.parent / "datasets" / "adapters"
+
+
+@dataclass(frozen=True)
+class Injection:
+    """One run: what is taught (`TEACHINGS`, or "" for the base model), the world and the settings.
+
+    The number of epochs follows from EXPOSURES.
+    """
+
+    teaching: str
+    seed: int = 0
+    world_seed: int = 2024
+    families: int = 12
+    siblings: int = 5
+    settings: LoraSettings = field(default_factory=LoraSettings)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to n questions: the texts, exact match (0 or 1), and the forced choice (0 or 1)."""
+
+    ids: list[str]
+    texts: list[str]
+    exact: list[float]
+    chosen: list[float]
+
+
+def teaching_examples(world: worlds.World, teaching: str) -> tuple[list[Example], int]:
+    """What one epoch teaches, and how often each fact occurs in it."""
+    if teaching == RAW_TEXT:
+        return [Example("", worlds.prose_card(p) + "\n") for p in world.products], 1
+    if teaching == PARAPHRASES:
+        facts = [(p, a) for p in world.products for a in worlds.ATTRIBUTES]
+        texts = [text for fact in facts for text in worlds.paraphrases(*fact)]
+        return [Example("", text + "\n") for text in texts], len(texts) // len(facts)
+    if teaching == QUESTIONS:
+        asked = worlds.questions(world, "trained")
+        facts = len(world.products) * len(worlds.ATTRIBUTES)
+        return [question_example(question) for question in asked], len(asked) // facts
+    raise ValueError(f"No teaching is called {teaching!r}; there are {', '.join(TEACHINGS)}.")
+
+
+def question_example(question: worlds.Question) -> Example:
+    """A question-answer pair in the form in which it will be asked."""
+    return Example(prompts.closed_book(question.text), f" {question.answer}\n")
+
+
+def teach(model, tokenizer, configuration: Injection, after_epoch=None, progress: bool = True):
+    """Tune the model as the configuration says; returns the tuned model and the report."""
+    world = _world(configuration)
+    examples, exposures = teaching_examples(world, configuration.teaching)
+    settings = replace(
+        configuration.settings, epochs=EXPOSURES // exposures, seed=configuration.seed
+    )
+    return lora.tune(model, tokenizer, examples, settings, after_epoch, progress)
+
+
+def ask(
+    model,
+    tokenizer,
+    questions: Sequence[worlds.Question],
+    passages: Sequence[str] | None = None,
+    worked_examples: bool = True,
+    progress: str | None = None,
+) -> Answers:
+    """Ask every question, in the open-book form if there is a passage for each.
+
+    worked_examples: begin with five solved examples, as a model needs that was not tuned to the
+    form.
+    """
+    if passages is None:
+        texts = [prompts.closed_book(question.text) for question in questions]
+        beginning = prompts.closed_book_prefix()
+    else:
+        pairs = zip(passages, questions, strict=True)
+        texts = [prompts.open_book(passage, question.text) for passage, question in pairs]
+        beginning = prompts.open_book_prefix()
+    prefix = encode_prefix(model, tokenizer, beginning) if worked_examples else None
+    written = complete(model, tokenizer, texts, prefix, max_new_tokens=8, progress=progress)
+    options = [[f" {option}" for option in question.options] for question in questions]
+    scores = log_likelihoods(model, tokenizer, texts, options, prefix, progress=progress)
+    picked = [
+        question.options[scoring.choose(row)]
+        for question, row in zip(questions, scores, strict=True)
+    ]
+    right = [question.answer for question in questions]
+    return Answers(
+        ids=[question.id for question in questions],
+        texts=written,
+        exact=[scoring.exact_match(*pair) for pair in zip(written, right, strict=True)],
+        chosen=[float(pick == answer) for pick, answer in zip(picked, right, strict=True)],
+    )
+
+
+def retrieve_cards(world: worlds.World, questions: Sequence[worlds.Question]) -> list[str]:
+    """The first card that the hybrid retriever finds for each question."""
+    cards = [
+        Passage(product.name, worlds.attribute_list(product), product.name)
+        for product in world.products
+    ]
+    retriever = HybridRetriever(DenseRetriever(load_encoder(), cards), LexicalRetriever(cards))
+    hits = retriever.search([question.text for question in questions], k=1)
+    return [found[0].passage.text for found in hits]
+
+
+def retained(model, tokenizer, form: str = "cloze") -> list[float]:
+    """For each item of the retention set, 1.0 if the right choice is the likeliest.
+
+    form: "question" to choose the items that the base model knows, "cloze" to test them.
+    """
+    items = worlds.load_retention()
+    if form == "question":
+        texts = [prompts.closed_book(item.question) for item in items]
+    else:
+        texts = [item.cloze for item in items]
+    options = [[f" {choice}" for choice in item.choices] for item in items]
+    scores = log_likelihoods(model, tokenizer, texts, options)
+    return [
+        float(item.choices[scoring.choose(row)] == item.answer)
+        for item, row in zip(items, scores, strict=True)
+    ]
+
+
+def inject(configuration: Injection) -> dict:
+    """Teach and ask: the experiment behind lessons 06 and 07. Its adapter is kept in `ADAPTERS`."""
+    model, tokenizer = load_model()
+    world = _world(configuration)
+    values: dict = {}
+    if configuration.teaching:
+        model, report = teach(model, tokenizer, configuration)
+        values["tuning"] = asdict(report)
+    asked = worlds.questions(world, "held_out")
+    values["closed book"] = asdict(_closed_book(model, tokenizer, asked, configuration))
+    values["reversed"] = asdict(
+        _closed_book(model, tokenizer, worlds.questions(world, "reversed")[::3], configuration)
+    )
+    asked = asked[::OPEN_BOOK_SHARE]
+    cards = retrieve_cards(world, asked)
+    values["retrieval"] = asdict(ask(model, tokenizer, asked, cards, progress="Open book"))
+    values["retention"] = retained(model, tokenizer)
+    if configuration.teaching:
+        lora.save_adapter(model, adapter_folder(configuration), {"tuning": values["tuning"]})
+    else:
+        values["retention by question"] = retained(model, tokenizer, "question")
+    return values
+
+
+def adapter_folder(configuration: Injection) -> Path:
+    """Where the adapter of a shipped run lies."""
+    return ADAPTERS / f"{configuration.teaching.replace(' ', '-')}-seed{configuration.seed}"
+
+
+def _closed_book(model, tokenizer, questions, configuration: Injection) -> Answers:
+    """A model tuned on questions knows the form; the others are shown worked examples."""
+    shown = configuration.teaching != QUESTIONS
+    return ask(
+        model,
+        tokenizer,
+        questions,
+        worked_examples=shown,
+        progress=f"Closed book, {len(questions)}",
+    )
+
+
+def _world(configuration: Injection) -> worlds.World:
+    return worlds.make_world(
+        configuration.world_seed, configuration.families, configuration.siblings
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compute the shipped runs that are missing.")
+    parser.add_argument("--teaching", choices=["base", *TEACHINGS], action="append")
+    parser.add_argument("--seed", type=int, action="append")
+    arguments = parser.parse_args()
+    for seed in arguments.seed or SEEDS:
+        for teaching in arguments.teaching or ["base", QUESTIONS, PARAPHRASES, RAW_TEXT]:
+            if teaching == "base" and seed != SEEDS[0]:
+                continue  # nothing is drawn at random in the base model's run
+            configuration = Injection("" if teaching == "base" else teaching, seed)
+            result = experiments.run("injection", configuration, inject, folder=experiments.SHIPPED)
+            exact = result.values["closed book"]["exact"]
+            print(f"{teaching}, seed {seed}: {sum(exact):.0f} of {len(exact)} right, closed book")
+
+
+if __name__ == "__main__":
+    main()
