@@ -21,6 +21,7 @@ from utils.retrieval import (
     reciprocal_rank,
     tokenise,
 )
+from utils.world_needs import NEEDS, need_questions
 from utils.worlds import make_world, prose_card, questions
 
 CARDS = [
@@ -393,6 +394,45 @@ def test_dense_search_confuses_near_identical_names(catalogue, encoder):
     assert scores["R@5"].mean() >= 0.95
     hybrid = HybridRetriever(dense, LexicalRetriever(passages)).search(texts, 5)
     assert evaluate(hybrid, relevant, ["R@5"])["R@5"].mean() >= 0.98
+
+
+def test_needs_share_no_word_with_the_cards_that_answer_them():
+    kinds = set()
+    for seed in range(12):
+        world = make_world(seed=seed, families=24)
+        card_words: dict[str, set[str]] = {}
+        for product in world.products:
+            card_words.setdefault(product.family, set()).update(tokenise(prose_card(product)))
+            kinds.add(product.kind)
+        for need in need_questions(world):
+            assert tokenise(need.text), need.text
+            assert not card_words[need.family] & set(tokenise(need.text)), need.text
+    assert kinds == set(NEEDS)
+
+
+def test_needs_belong_to_the_cards_of_one_family():
+    world = make_world()
+    needs = need_questions(world)
+    family_of = {product.name: product.family for product in world.products}
+    assert len({need.text for need in needs}) == len(needs) == 36
+    for need in needs:
+        assert {family_of[name] for name in need.products} == {need.family}
+        assert len(need.products) == 5
+
+
+def test_only_meaning_finds_what_is_asked_for_without_a_name(encoder):
+    world = make_world()
+    passages = [Passage(p.name, prose_card(p), p.name) for p in world.products]
+    needs = need_questions(world)
+    texts, relevant = [need.text for need in needs], [set(need.products) for need in needs]
+    dense, lexical = DenseRetriever(encoder, passages), LexicalRetriever(passages)
+    first = {}
+    for retriever in (dense, lexical, HybridRetriever(dense, lexical)):
+        scores = evaluate(retriever.search(texts, 5), relevant, ["Success@1"])
+        first[type(retriever).__name__] = scores["Success@1"].mean()
+    assert first["DenseRetriever"] > 0.6
+    assert first["LexicalRetriever"] < 0.1
+    assert first["HybridRetriever"] > 0.6
 
 
 def test_import_is_light():
