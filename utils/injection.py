@@ -5,8 +5,8 @@ The arms are those of Ovadia et al. 2023, "Fine-Tuning or Retrieval?"
 (their FT-par), and one that they don't have, question-answer pairs. Every fact is met equally
 often.
 
-`python -m utils.injection` computes what the course ships: every arm with every seed. Each is a unit
-of its own, so a run that was stopped goes on where it was.
+`python -m utils.injection` computes what the course ships: every arm with every seed. Each is a
+unit of its own, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from utils.inference import complete, encode_prefix, log_likelihoods
 from utils.lora import Example, LoraSettings
 from utils.models import load_encoder, load_model
 from utils.retrieval import DenseRetriever, HybridRetriever, LexicalRetriever, Passage
+from utils.stats import Interval, bootstrap
 
 RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
 TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
@@ -175,9 +176,84 @@ def inject(configuration: Injection) -> dict:
     return values
 
 
+def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
+    """Teach, and ask all held-out questions after each epoch; the model is the base again then.
+
+    Returns "ids" of the questions, "exact" (for each epoch, 0 or 1 for each question), the same for
+    the "reversed" questions after the last epoch, and the report of the "tuning".
+    """
+    world = _world(configuration)
+    asked = worlds.questions(world, "held_out")
+    exact: list[list[float]] = []
+
+    def after_epoch(epoch: int, tuned) -> None:
+        exact.append(closed_book_exact(tuned, tokenizer, asked))
+
+    tuned, report = teach(model, tokenizer, configuration, after_epoch, progress)
+    backwards = closed_book_exact(tuned, tokenizer, worlds.questions(world, "reversed"))
+    lora.remove_adapter(tuned)
+    return {
+        "ids": [question.id for question in asked],
+        "exact": exact,
+        "reversed": backwards,
+        "tuning": asdict(report),
+    }
+
+
+def closed_book_exact(model, tokenizer, questions: Sequence[worlds.Question]) -> list[float]:
+    """Exact match (0 or 1) of each question asked with nothing before it: the cheapest test."""
+    texts = [prompts.closed_book(question.text) for question in questions]
+    written = complete(model, tokenizer, texts, max_new_tokens=8, batch_size=64)
+    return [
+        scoring.exact_match(text, question.answer)
+        for text, question in zip(written, questions, strict=True)
+    ]
+
+
 def adapter_folder(configuration: Injection) -> Path:
     """Where the adapter of a shipped run lies."""
     return ADAPTERS / f"{configuration.teaching.replace(' ', '-')}-seed{configuration.seed}"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores (0 to 1) of one cell of the table: a row for each seed, a column for each question."""
+
+    ids: list[str]
+    by_seed: list[list[float]]
+
+    @property
+    def seeds(self) -> int:
+        return len(self.by_seed)
+
+    @property
+    def products(self) -> list[str]:
+        """What each question is about; answers about one product rise and fall together."""
+        return [question_id.split("/")[1] for question_id in self.ids]
+
+    def means(self) -> list[float]:
+        """For each question, the mean over the seeds."""
+        return [sum(column) / self.seeds for column in zip(*self.by_seed, strict=True)]
+
+    def interval(self) -> Interval:
+        """Mean over seeds and questions; the interval is over products, given these seeds."""
+        return bootstrap(self.means(), clusters=self.products)
+
+
+def shipped_scores(teaching: str, cell: str, score: str = "exact") -> Scores:
+    """What the runs that come with the course found.
+
+    teaching: one of TEACHINGS, "" for the base model; cell: "closed book", "retrieval" or
+    "reversed"; score: "exact" or "chosen". Raises LookupError if no such run is there.
+    """
+    configurations = [Injection(teaching, seed) for seed in (SEEDS if teaching else SEEDS[:1])]
+    found = [experiments.known("injection", configuration) for configuration in configurations]
+    answers = [result.values[cell] for result in found if result is not None]
+    if not answers:
+        raise LookupError(
+            f"No run of {teaching or 'the base model'} is there; python -m utils.injection makes it."
+        )
+    return Scores(answers[0]["ids"], [one_seed[score] for one_seed in answers])
 
 
 def _closed_book(model, tokenizer, questions, configuration: Injection) -> Answers:
