@@ -250,9 +250,8 @@ def shipped_scores(teaching: str, cell: str, score: str = "exact") -> Scores:
     found = [experiments.known("injection", configuration) for configuration in configurations]
     answers = [result.values[cell] for result in found if result is not None]
     if not answers:
-        raise LookupError(
-            f"No run of {teaching or 'the base model'} is there; python -m utils.injection makes it."
-        )
+        arm = teaching or "the base model"
+        raise LookupError(f"No run of {arm} is there; `python -m utils.injection` makes it.")
     return Scores(answers[0]["ids"], [one_seed[score] for one_seed in answers])
 
 
