@@ -10,7 +10,7 @@ VENV_PYTHON = .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test style lessons notebooks doctor weights binder-rehearsal clean \
+.PHONY: help lab test style lessons lessons-json measure notebooks doctor weights binder-rehearsal clean \
 	course-packages test-packages python
 
 help: ## Say what each command does
@@ -29,10 +29,16 @@ style: test-packages ## Check the code's style
 	@$(VENV_PYTHON) -m ruff format --check .
 
 lessons: test-packages ## Execute every lesson and print its minutes, memory and outcome
-	@$(VENV_PYTHON) -m tests.run_lessons $(ARGS)
+	@$(VENV_PYTHON) -m tests.run_lessons --save $(ARGS)
 
-notebooks: test-packages ## Make the learner notebooks and Binder's requirements anew from their sources
+measure: lessons-json notebooks ## For authors: run every lesson and write its minutes into README and notebooks
+
+lessons-json: test-packages
+	@$(VENV_PYTHON) -m tests.run_lessons --json datasets/results/lessons.json $(ARGS)
+
+notebooks: test-packages ## Make learner notebooks, README tables and Binder's requirements anew
 	@$(VENV_PYTHON) -m lessons.source.build $(ARGS)
+	@$(VENV_PYTHON) -m lessons.source.readme
 	@$(VENV_PYTHON) -m tests.binder_requirements
 
 doctor: python ## Look at this machine and say what is wrong and what to do
