@@ -10,7 +10,7 @@ VENV_PYTHON = .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test style lessons lessons-json measure notebooks doctor weights binder-rehearsal clean \
+.PHONY: help lab test style lessons measure notebooks doctor weights binder-rehearsal clean \
 	course-packages test-packages python
 
 help: ## Say what each command does
@@ -31,10 +31,9 @@ style: test-packages ## Check the code's style
 lessons: test-packages ## Execute every lesson and print its minutes, memory and outcome
 	@$(VENV_PYTHON) -m tests.run_lessons --save $(ARGS)
 
-measure: lessons-json notebooks ## For authors: run every lesson and write its minutes into README and notebooks
-
-lessons-json: test-packages
+measure: test-packages ## For authors: run every lesson, write its minutes into README and notebooks
 	@$(VENV_PYTHON) -m tests.run_lessons --json datasets/results/lessons.json $(ARGS)
+	@$(MAKE) --no-print-directory notebooks ARGS=
 
 notebooks: test-packages ## Make learner notebooks, README tables and Binder's requirements anew
 	@$(VENV_PYTHON) -m lessons.source.build $(ARGS)
