@@ -28,6 +28,7 @@ TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
 EXPOSURES = 20  # how often each fact is met, whatever the arm
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
+OPTIONS_AT_ONCE = 4  # questions whose four options are scored together; more take much memory
 ADAPTERS = Path(__file__).resolve().parent.parent / "datasets" / "adapters"
 
 
@@ -109,7 +110,9 @@ def ask(
     prefix = encode_prefix(model, tokenizer, beginning) if worked_examples else None
     written = complete(model, tokenizer, texts, prefix, max_new_tokens=8, progress=progress)
     options = [[f" {option}" for option in question.options] for question in questions]
-    scores = log_likelihoods(model, tokenizer, texts, options, prefix, progress=progress)
+    scores = log_likelihoods(
+        model, tokenizer, texts, options, prefix, OPTIONS_AT_ONCE, progress=progress
+    )
     picked = [
         question.options[scoring.choose(row)]
         for question, row in zip(questions, scores, strict=True)
