@@ -25,7 +25,7 @@ from utils.stats import Interval, bootstrap
 
 RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
 TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
-EXPOSURES = 20  # how often each fact is met, whatever the arm
+EXPOSURES = 20  # how often each fact is met, as far as whole epochs allow
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
 OPTIONS_AT_ONCE = 4  # questions whose four options are scored together; more take much memory
@@ -36,7 +36,7 @@ ADAPTERS = Path(__file__).resolve().parent.parent / "datasets" / "adapters"
 class Injection:
     """One run: what is taught (`TEACHINGS`, or "" for the base model), the world and the settings.
 
-    The number of epochs follows from EXPOSURES.
+    exposures: how often each fact is met; the number of whole epochs follows from it.
     """
 
     teaching: str
@@ -44,6 +44,7 @@ class Injection:
     world_seed: int = 2024
     families: int = 12
     siblings: int = 5
+    exposures: int = EXPOSURES
     settings: LoraSettings = field(default_factory=LoraSettings)
 
 
@@ -82,7 +83,9 @@ def teach(model, tokenizer, configuration: Injection, after_epoch=None, progress
     world = _world(configuration)
     examples, exposures = teaching_examples(world, configuration.teaching)
     settings = replace(
-        configuration.settings, epochs=EXPOSURES // exposures, seed=configuration.seed
+        configuration.settings,
+        epochs=max(1, configuration.exposures // exposures),
+        seed=configuration.seed,
     )
     return lora.tune(model, tokenizer, examples, settings, after_epoch, progress)
 
@@ -280,12 +283,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compute the shipped runs that are missing.")
     parser.add_argument("--teaching", choices=["base", *TEACHINGS], action="append")
     parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--exposures", type=int, default=EXPOSURES)
     arguments = parser.parse_args()
     for seed in arguments.seed or SEEDS:
         for teaching in arguments.teaching or ["base", QUESTIONS, PARAPHRASES, RAW_TEXT]:
             if teaching == "base" and seed != SEEDS[0]:
                 continue  # nothing is drawn at random in the base model's run
-            configuration = Injection("" if teaching == "base" else teaching, seed)
+            configuration = Injection(
+                "" if teaching == "base" else teaching, seed, exposures=arguments.exposures
+            )
             result = experiments.run("injection", configuration, inject, folder=experiments.SHIPPED)
             exact = result.values["closed book"]["exact"]
             print(f"{teaching}, seed {seed}: {sum(exact):.0f} of {len(exact)} right, closed book")
