@@ -1,0 +1,321 @@
+"""Knowledge injection: what is taught, how it is asked, and the runs that come with the course."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from utils import experiments, injection, prompts, scoring, worlds
+from utils.injection import EXPOSURES, PARAPHRASES, QUESTIONS, RAW_TEXT, TEACHINGS, Injection
+from utils.lora import LoraSettings, TuningReport
+
+MOST_BYTES_PER_ADAPTER = 5_000_000
+ASKED_AGAIN = 20
+SHIPPED = {
+    (teaching, seed): result
+    for teaching in ("", *TEACHINGS)
+    for seed in injection.SEEDS
+    if (result := experiments.known("injection", Injection(teaching, seed), folder="no-such"))
+}
+TUNED = [(teaching, seed) for teaching, seed in SHIPPED if teaching]
+
+
+@pytest.fixture(scope="module")
+def world():
+    return worlds.load_world()
+
+
+@pytest.fixture(scope="module")
+def small_world():
+    return worlds.make_world(seed=5, families=2, siblings=4)
+
+
+def facts_of(world) -> list[tuple[str, str, str]]:
+    return [(p.name, a, p.facts[a]) for p in world.products for a in worlds.ATTRIBUTES]
+
+
+# -- what is taught ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("teaching", "count", "exposures"),
+    [(RAW_TEXT, 60, 1), (PARAPHRASES, 3000, 10), (QUESTIONS, 1200, 4)],
+)
+def test_each_teaching_has_its_number_of_examples(world, teaching, count, exposures):
+    examples, counted = injection.teaching_examples(world, teaching)
+    assert (len(examples), counted) == (count, exposures)
+
+
+@pytest.mark.parametrize("teaching", TEACHINGS)
+def test_every_fact_is_met_equally_often_in_every_teaching(world, teaching, monkeypatch):
+    """Counted in what `teach` really hands to the training, over all its epochs."""
+    handed = {}
+
+    def tune(model, tokenizer, examples, settings, after_epoch, progress):
+        handed.update(examples=examples, settings=settings)
+        return model, TuningReport()
+
+    monkeypatch.setattr(injection.lora, "tune", tune)
+    injection.teach(None, None, Injection(teaching, seed=2), progress=False)
+    assert handed["settings"] == LoraSettings(epochs=handed["settings"].epochs, seed=2)
+    # A product's name may begin a sibling's ("K340", "K340 Lite"): the longest name is meant.
+    names = sorted((product.name for product in world.products), key=len, reverse=True)
+    met: Counter[tuple[str, str]] = Counter()
+    for example in handed["examples"]:
+        text = example.prompt + example.answer
+        name = next(name for name in names if name in text)
+        # Without the name, so that no value is found in it.
+        words = text.replace(name, "").lower()
+        facts = next(product.facts for product in world.products if product.name == name)
+        met.update((name, value) for value in facts.values() if value.lower() in words)
+    times = {met[name, value] * handed["settings"].epochs for name, _, value in facts_of(world)}
+    assert times == {EXPOSURES}
+
+
+@pytest.mark.parametrize("teaching", TEACHINGS)
+def test_no_phrasing_that_is_asked_later_is_taught(world, teaching):
+    examples, _ = injection.teaching_examples(world, teaching)
+    taught = "\n".join(example.prompt + example.answer for example in examples)
+    asked = [q.text for form in ("held_out", "reversed") for q in worlds.questions(world, form)]
+    assert not [text for text in asked if text in taught]
+
+
+def test_a_question_is_taught_as_it_is_asked_and_without_its_answer_in_the_prompt(world):
+    examples, _ = injection.teaching_examples(world, QUESTIONS)
+    for example, question in zip(examples, worlds.questions(world, "trained"), strict=True):
+        assert example.prompt == prompts.closed_book(question.text)
+        assert example.answer == f" {question.answer}\n"
+        assert question.answer.lower() not in example.prompt.lower().replace("answer:", "")
+
+
+def test_the_worked_examples_give_no_answer_of_the_catalogue_away(world):
+    shown = prompts.closed_book_prefix() + prompts.open_book_prefix()
+    assert not [product.name for product in world.products if product.name in shown]
+    assert not [product.family for product in world.products if product.family in shown]
+
+
+def test_plain_texts_are_learnt_whole(world):
+    for teaching in (RAW_TEXT, PARAPHRASES):
+        examples, _ = injection.teaching_examples(world, teaching)
+        assert {example.prompt for example in examples} == {""}
+        assert all(example.answer.endswith("\n") for example in examples)
+
+
+def test_an_unknown_teaching_is_named(world):
+    with pytest.raises(ValueError, match="'rumours'; there are raw text, paraphrases, questions"):
+        injection.teaching_examples(world, "rumours")
+
+
+# -- how it is asked --------------------------------------------------------------------------
+
+
+def log_likelihood(model, tokenizer, prompt: str, continuation: str) -> float:
+    """One option by one plain forward pass: no batch, no padding, no cache."""
+    import torch
+
+    given = tokenizer(prompt, add_special_tokens=False).input_ids
+    added = tokenizer(continuation, add_special_tokens=False).input_ids
+    with torch.inference_mode():
+        logits = model(torch.tensor([given + added])).logits[0].float().log_softmax(-1)
+    return sum(float(logits[len(given) - 1 + i, token]) for i, token in enumerate(added))
+
+
+def test_a_right_card_is_read_and_the_choice_is_that_of_each_option_alone(world, language_model):
+    model, tokenizer = language_model
+    asked = worlds.questions(world, "held_out")[3::60]
+    cards = {product.name: worlds.attribute_list(product) for product in world.products}
+    answers = injection.ask(model, tokenizer, asked, [cards[q.product] for q in asked])
+    assert answers.ids == [question.id for question in asked]
+    assert sum(answers.exact) >= 3
+    expected = []
+    for question in asked:
+        prompt = prompts.open_book(cards[question.product], question.text)
+        whole = prompts.open_book_prefix() + prompts.SEPARATOR + prompt
+        scores = [log_likelihood(model, tokenizer, whole, f" {o}") for o in question.options]
+        expected.append(float(question.options[int(np.argmax(scores))] == question.answer))
+    assert answers.chosen == expected
+
+
+def test_without_a_card_the_base_model_knows_nothing(world, language_model):
+    asked = worlds.questions(world, "held_out")[::30]
+    answers = injection.ask(*language_model, asked)
+    assert sum(answers.exact) <= 1
+    assert all(answers.texts)
+
+
+def test_a_passage_for_each_question_is_needed(world, language_model):
+    asked = worlds.questions(world, "held_out")[:3]
+    with pytest.raises(ValueError, match="zip"):
+        injection.ask(*language_model, asked, passages=["one card"])
+
+
+def test_worked_examples_are_shown_only_where_wanted(world, monkeypatch):
+    begun: list[str] = []
+    monkeypatch.setattr(injection, "encode_prefix", lambda m, t, text: begun.append(text))
+    monkeypatch.setattr(injection, "complete", lambda m, t, texts, *_, **__: [""] * len(texts))
+    monkeypatch.setattr(
+        injection, "log_likelihoods", lambda m, t, texts, options, *_, **__: [[0.0]] * len(texts)
+    )
+    asked = worlds.questions(world, "held_out")[:2]
+    injection.ask(None, None, asked)
+    injection.ask(None, None, asked, ["a card", "a card"])
+    injection.ask(None, None, asked, worked_examples=False)
+    assert begun == [prompts.closed_book_prefix(), prompts.open_book_prefix()]
+
+
+def test_the_retriever_finds_the_right_card_for_most(world):
+    asked = worlds.questions(world, "held_out")[::7]
+    cards = {product.name: worlds.attribute_list(product) for product in world.products}
+    found = injection.retrieve_cards(world, asked)
+    right = [card == cards[q.product] for card, q in zip(found, asked, strict=True)]
+    assert np.mean(right) >= 0.9
+
+
+# -- one run ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faked_run(monkeypatch, tmp_path):
+    """`inject` with the model's work left out; returns what was asked and saved."""
+    seen = {"asked": [], "saved": []}
+
+    def ask(model, tokenizer, questions, passages=None, worked_examples=True, progress=None):
+        seen["asked"].append((questions[0].form, passages is not None, worked_examples))
+        zeros = [0.0] * len(questions)
+        return injection.Answers([q.id for q in questions], [""] * len(questions), zeros, zeros)
+
+    monkeypatch.setattr(injection, "ADAPTERS", tmp_path)
+    monkeypatch.setattr(injection, "ask", ask)
+    monkeypatch.setattr(injection, "load_model", lambda: ("model", "tokenizer"))
+    monkeypatch.setattr(injection, "retrieve_cards", lambda world, qs: ["card"] * len(qs))
+    monkeypatch.setattr(injection, "retained", lambda *_: [1.0])
+    monkeypatch.setattr(injection, "teach", lambda *_, **__: ("tuned", TuningReport([0.5], 7)))
+    monkeypatch.setattr(
+        injection.lora, "save_adapter", lambda model, folder, notes: seen["saved"].append(folder)
+    )
+    return seen
+
+
+def test_a_run_of_the_base_model_asks_every_cell_and_keeps_no_adapter(faked_run):
+    values = injection.inject(Injection("", families=2, siblings=4))
+    assert len(values["closed book"]["ids"]) == 40
+    assert values["retrieval"]["ids"] == values["closed book"]["ids"][::2]
+    assert "tuning" not in values
+    assert faked_run["saved"] == []
+    assert ("held_out", False, True) in faked_run["asked"]
+
+
+def test_a_run_with_a_teaching_keeps_its_adapter_and_report(faked_run, tmp_path):
+    values = injection.inject(Injection(QUESTIONS, seed=3, families=2, siblings=4))
+    assert values["tuning"]["steps"] == 7
+    assert faked_run["saved"] == [tmp_path / "questions-seed3"]
+    # Tuned on the form, it is asked closed book without examples, but is shown how cards are read.
+    assert ("held_out", False, False) in faked_run["asked"]
+    assert ("held_out", True, True) in faked_run["asked"]
+    json.dumps(values)  # plain JSON, as a result must be
+
+
+def test_the_command_makes_each_run_once_and_the_base_model_for_one_seed(monkeypatch):
+    made = []
+
+    def run(name, configuration, experiment, folder):
+        made.append((configuration.teaching, configuration.seed))
+        values = {"closed book": {"exact": [1.0]}}
+        return experiments.Result(name, asdict(configuration), values, {})
+
+    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr("sys.argv", ["injection"])
+    injection.main()
+    wanted = {("", 0)} | {(teaching, seed) for teaching in TEACHINGS for seed in injection.SEEDS}
+    assert len(made) == len(wanted)
+    assert set(made) == wanted
+
+
+def test_scores_are_averaged_over_seeds_before_products_are_drawn():
+    ids = ["held_out/a/town", "held_out/a/month", "held_out/b/town"]
+    scores = injection.Scores(ids, [[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    assert scores.seeds == 2
+    assert scores.products == ["a", "a", "b"]
+    assert scores.means() == [1.0, 0.0, 0.5]
+    interval = scores.interval()
+    assert interval.estimate == pytest.approx(0.5)
+    assert (interval.n, interval.clusters) == (3, 2)
+
+
+def test_a_run_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(experiments, "known", lambda *_: None)
+    with pytest.raises(LookupError, match="No run of paraphrases is there"):
+        injection.shipped_scores(PARAPHRASES, "closed book")
+
+
+# -- what comes with the course ---------------------------------------------------------------
+
+
+def test_the_course_ships_what_lesson_07_needs():
+    assert {("", 0), (QUESTIONS, 0)} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("run", SHIPPED, ids=str)
+def test_shipped_answers_are_scored_as_the_course_scores_them(world, run):
+    values = SHIPPED[run].values
+    held_out = worlds.questions(world, "held_out")
+    known = {q.id: q for form in ("held_out", "reversed") for q in worlds.questions(world, form)}
+    assert values["closed book"]["ids"] == [question.id for question in held_out]
+    assert values["retrieval"]["ids"] == [question.id for question in held_out[::2]]
+    for cell in ("closed book", "reversed", "retrieval"):
+        answers = injection.Answers(**values[cell])
+        rows = zip(answers.ids, answers.texts, strict=True)
+        again = [scoring.exact_match(text, known[name].answer) for name, text in rows]
+        assert answers.exact == again
+        assert len(answers.chosen) == len(answers.ids)
+        assert set(answers.chosen) <= {0.0, 1.0}
+    if run[0]:
+        tuning = values["tuning"]
+        examples, exposures = injection.teaching_examples(world, run[0])
+        assert len(tuning["losses"]) * exposures == EXPOSURES
+        assert tuning["losses"][-1] < tuning["losses"][0]
+
+
+def test_the_goals_of_the_course_are_reached_on_the_default_world():
+    """Set before the run: reading a card that was found, and remembering what was taught."""
+    assert injection.shipped_scores("", "retrieval").interval().estimate >= 0.85
+    assert injection.shipped_scores(QUESTIONS, "closed book").interval().estimate >= 0.60
+
+
+@pytest.mark.parametrize("run", TUNED, ids=str)
+def test_each_tuned_run_ships_its_adapter_below_five_megabytes(run):
+    folder = injection.adapter_folder(Injection(*run))
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "notes.json"} <= files.keys()
+    assert max(files.values()) < MOST_BYTES_PER_ADAPTER
+    notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+    assert notes["tuning"] == SHIPPED[run].values["tuning"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [run for run in TUNED if run[1] == 0], ids=str)
+def test_plain_peft_loads_the_adapter_and_it_answers_as_the_shipped_run_did(
+    world, language_model, run
+):
+    from peft import PeftModel
+
+    model, tokenizer = language_model
+    kept = injection.Answers(**SHIPPED[run].values["closed book"])
+    step = len(kept.ids) // ASKED_AGAIN
+    asked = worlds.questions(world, "held_out")[::step]
+    tuned = PeftModel.from_pretrained(model, str(injection.adapter_folder(Injection(*run))))
+    try:
+        shown = run[0] != QUESTIONS
+        answers = injection.ask(tuned.eval(), tokenizer, asked, worked_examples=shown)
+    finally:
+        tuned.unload()
+    same_text = [a == b for a, b in zip(answers.texts, kept.texts[::step], strict=True)]
+    same_score = [a == b for a, b in zip(answers.exact, kept.exact[::step], strict=True)]
+    # The adapter is shipped in half precision and machines round differently: a few may differ.
+    # The texts tell this adapter from another even where hardly an answer is right.
+    assert np.mean(same_score) >= 0.85
+    assert np.mean(same_text) >= 0.7
