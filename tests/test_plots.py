@@ -137,6 +137,19 @@ def test_curves_differ_in_colour_and_marker():
     assert len(ax.collections) == 2
 
 
+def test_points_show_both_uncertainties():
+    _, ax = plots.new_axes(**LABELS)
+    times = [Interval(0.2, 0.1, 0.4, n=9), Interval(1.5, 1.2, 2.0, n=9)]
+    plots.interval_points(times, INTERVALS, "IVF", ax=ax, x_unit="ms", number=1)
+    line, (horizontal, vertical) = ax.containers[0][0], ax.containers[0][2]
+    assert list(line.get_xdata()) == pytest.approx([0.2, 1.5])
+    assert list(line.get_ydata()) == pytest.approx([20, 90])
+    assert list(horizontal.get_segments()[1][:, 0]) == pytest.approx([1.2, 2.0])
+    assert list(vertical.get_segments()[0][:, 1]) == pytest.approx([15, 27])
+    with pytest.raises(ValueError, match="1 x values but 2"):
+        plots.interval_points(times[:1], INTERVALS, "IVF", ax=ax, x_unit="ms")
+
+
 def test_matrix_writes_each_number_once():
     figure = plots.matrix(
         np.array([[1.0, 0.5], [0.25, 0.0]]),
@@ -147,6 +160,13 @@ def test_matrix_writes_each_number_once():
     )
     assert [text.get_text() for text in figure.axes[0].texts] == ["1.00", "0.50", "0.25", "0.00"]
     plots.show(figure, alt="Four cells.")
+
+
+def test_matrix_frames_the_largest_of_each_row():
+    options = {**LABELS, "value_label": "cosine", "frame_row_maximum": True}
+    figure = plots.matrix(np.array([[0.2, 0.5], [0.9, 0.1]]), ["a", "b"], ["c", "d"], **options)
+    framed = [(round(patch.get_x()), patch.get_y()) for patch in figure.axes[0].patches]
+    assert [(column, round(row + 0.46)) for column, row in framed] == [(1, 0), (0, 1)]
 
 
 def test_helpers_name_bad_input():

@@ -165,6 +165,30 @@ def interval_curve(
     ax.fill_between(x, estimates - below, estimates + above, color=colour, alpha=0.2, linewidth=0)
 
 
+def interval_points(
+    x_intervals: Sequence[Interval],
+    y_intervals: Sequence[Interval],
+    label: str,
+    *,
+    ax: Axes,
+    x_unit: str,
+    y_unit: str = "%",
+    number: int = 0,
+) -> None:
+    """Add points that are uncertain in both directions to ``ax``, joined by a line.
+
+    ``number`` picks colour and marker as in `interval_curve`; shares whose unit is "%" are drawn
+    as percentages.
+    """
+    if len(x_intervals) != len(y_intervals):
+        raise ValueError(f"{len(x_intervals)} x values but {len(y_intervals)} y values.")
+    x, left, right = _scaled(x_intervals, x_unit)
+    y, below, above = _scaled(y_intervals, y_unit)
+    colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+    bars = {"xerr": [left, right], "yerr": [below, above], "capsize": 3, "elinewidth": 1.2}
+    ax.errorbar(x, y, **bars, color=colour, marker=marker, label=label)
+
+
 def matrix(
     values: np.ndarray,
     row_labels: Sequence[str],
@@ -176,11 +200,12 @@ def matrix(
     value_label: str,
     digits: int = 2,
     limits: tuple[float, float] | None = None,
+    frame_row_maximum: bool = False,
 ) -> Figure:
     """A table of numbers as shades, each number written in its cell (rows, columns).
 
     ``value_label`` names the numbers and their unit; ``limits`` are the values that are drawn
-    lightest and darkest.
+    lightest and darkest; ``frame_row_maximum`` frames the largest number of each row.
     """
     values = np.asarray(values, dtype=float)
     if values.shape != (len(row_labels), len(column_labels)):
@@ -188,16 +213,19 @@ def matrix(
             f"The table is {values.shape}, the labels are {(len(row_labels), len(column_labels))}."
         )
     low, high = limits if limits is not None else (values.min(), values.max())
+    width = 2.2 + 0.08 * max(map(len, row_labels)) + 0.9 * len(column_labels)
     height = 1.8 + 0.45 * len(row_labels)
-    figure, ax = new_axes(
-        title, xlabel, ylabel, width=3.0 + 0.9 * len(column_labels), height=height
-    )
+    figure, ax = new_axes(title, xlabel, ylabel, width, height)
     image = ax.imshow(values, cmap="cividis_r", vmin=low, vmax=high, aspect="auto")
     middle = (low + high) / 2
     for (row, column), value in np.ndenumerate(values):
         colour = "white" if value > middle else "black"
         text = f"{value:.{digits}f}"
         ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
+    if frame_row_maximum:
+        for row, column in enumerate(values.argmax(axis=1)):
+            corner = (column - 0.47, row - 0.46)
+            ax.add_patch(plt.Rectangle(corner, 0.94, 0.92, fill=False, edgecolor=VERMILION, lw=3))
     ax.set_xticks(range(len(column_labels)), column_labels, rotation=30, ha="right")
     ax.set_yticks(range(len(row_labels)), row_labels)
     ax.grid(visible=False)
