@@ -1,0 +1,105 @@
+"""The chat shows an answer and its trace, with widgets and without."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.test_widgets import in_notebook
+from utils.chat import TURNS_KEPT, Chat, chat, turn_html, turn_text
+from utils.rag import Answer, Step, check_questions
+
+
+class Echo:
+    """A pipeline that answers with the question."""
+
+    def answer(self, question: str) -> Answer:
+        check_questions([question])
+        trace = (Step("rule", "no rule matches."), Step("cite", "<A1>."))
+        return Answer(question, question.upper(), "retrieval", ("A1",), (), "", trace)
+
+
+@pytest.fixture
+def talk() -> Chat:
+    return Chat(Echo(), ["first", "second"], Echo().answer("first"))
+
+
+def test_a_turn_as_text():
+    assert turn_text(Echo().answer("why?")) == (
+        "You: why?\nAnswer: WHY? (from A1)\n1. rule: no rule matches.\n2. cite: <A1>."
+    )
+
+
+@pytest.mark.parametrize(
+    ("route", "citation", "how"),
+    [
+        ("rule", ("rule: hours",), "by a rule"),
+        ("refused", (), "refused"),
+        ("retrieval", (), "from no passage"),
+    ],
+)
+def test_the_headline_says_where_an_answer_comes_from(route, citation, how):
+    answer = Answer("q", "text", route, citation, (), "", ())
+    assert f"Answer: text ({how})" in turn_text(answer)
+
+
+def test_what_was_typed_is_never_taken_for_html():
+    shown = turn_html(Echo().answer("<script>"))
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "&lt;A1&gt;" in shown
+    assert shown.count("<li>") == 2
+
+
+def test_the_button_asks_and_empties_the_box(talk):
+    talk.question.value = "what now?"
+    talk.button.click()
+    assert talk.question.value == ""
+    assert talk.log.value.index("WHAT NOW?") < talk.log.value.index("FIRST")
+    assert "Answered below." in talk.status.value
+    assert not talk.button.disabled
+
+
+def test_enter_asks(talk):
+    talk.question.value = "what now?"
+    talk.question._handle_custom_msg({"event": "submit"}, [])
+    assert "WHAT NOW?" in talk.log.value
+
+
+def test_an_example_asks_itself(talk):
+    talk.examples[1].click()
+    assert "SECOND" in talk.log.value
+
+
+@pytest.mark.parametrize("question", ["  ", "x" * 2000])
+def test_a_question_that_cannot_be_taken_stays_in_the_box(talk, question):
+    before = talk.log.value
+    talk.question.value = question
+    talk.button.click()
+    assert "Not asked: " in talk.status.value
+    assert (talk.question.value, talk.log.value) == (question, before)
+    assert not talk.button.disabled
+
+
+def test_old_turns_make_room(talk):
+    for number in range(TURNS_KEPT):
+        talk.ask(f"question {number}")
+    assert "FIRST" not in talk.log.value
+    assert talk.log.value.count("<ol") == TURNS_KEPT
+
+
+def test_without_widgets_the_first_turn_is_printed(capsys):
+    chat(Echo(), ["why?"])
+    out = capsys.readouterr().out
+    assert out.startswith(turn_text(Echo().answer("why?")))
+    assert "pipeline.answer('your question')" in out
+
+
+def test_in_a_notebook_widgets_and_plain_text_are_shown():
+    (shown,) = in_notebook("from tests.test_chat import *", "chat(Echo(), ['why?'])")
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert shown["text/plain"].startswith("You: why?")
+
+
+def test_a_chat_needs_an_example():
+    with pytest.raises(ValueError, match="at least one"):
+        chat(Echo(), [])
