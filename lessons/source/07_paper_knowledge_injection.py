@@ -62,7 +62,7 @@ def cluster_interval(ids: list[str], scores: list[float]):
 # | questions | 910, four options | one per fact, four options, phrasings never trained on |
 # | inside: what | raw text (FT-reg), ten paraphrases (FT-par) | these, and question-answer pairs |
 # | inside: how | continued pre-training, up to 5 epochs | LoRA on the upper layers |
-# | outside | bge-large, FAISS, 0 to 5 passages | MiniLM and BM25 fused, one passage |
+# | outside | bge-large and FAISS, 0 to 5 passages | BM25, one passage |
 # | the store | matches the questions one to one | one card per product, near-identical names |
 # | score | likeliest of four options, length not counted | the same; exact match beside it |
 #
@@ -106,8 +106,9 @@ predict_choice(
 # %% [markdown]
 # ## Outside
 #
-# First the retriever alone. Its recall is not the model's accuracy: a right card can be misread,
-# and a wrong one can hold the right word by luck. So we report it apart.
+# First the retriever alone: BM25, since names decide here (lesson 02). Its recall is not the
+# model's accuracy: a right card can be misread, and a wrong one can hold the right word by luck. So
+# we report it apart.
 
 # %%
 cards = injection.retrieve_cards(world, asked)
@@ -146,7 +147,7 @@ else:
         f"Made by `injection.teach` on {run.provenance['date']} ({run.provenance['machine']}): "
         f"{run.values['tuning']['parameters']:,} trained numbers, "
         f"{run.values['tuning']['seconds'] / 60:.0f} minutes, each fact met "
-        f"{injection.EXPOSURES} times."
+        f"{taught.exposures} times."
     )
 
 live["tuned", "closed book"] = injection.ask(
@@ -400,8 +401,8 @@ check("q7_4")
 # ## Their table, our table
 #
 # The paper did not tune on questions. It let the model read on: the raw text, or ten paraphrases of
-# it. We did both too; every arm meets each fact equally often. Now the score is the paper's, forced
-# choice.
+# it. We did both too; every arm meets each fact about equally often. Now the score is the paper's,
+# forced choice.
 #
 # **Predict.** Closed book: which teaches our small model more?
 
@@ -603,8 +604,8 @@ else:
 #   guessed. Nobody can guess our catalogue, so our base starts at chance.
 # - **Near-identical names.** Our wrong options are the siblings' values. That is harder, for memory
 #   and for retrieval, than events that hardly resemble each other.
-# - **Kind of tuning.** LoRA on some layers, with one learning rate, each fact met equally often in
-#   every arm. We tried few settings; another could shift the inside arms.
+# - **Kind of tuning.** LoRA on some layers, with one learning rate, each fact met about equally
+#   often in every arm. We tried few settings; another could shift the inside arms.
 # - **Form.** Question-answer pairs also teach how an exam is taken. That arm may owe part of its
 #   score to this. It was asked without worked examples, the other arms with some.
 # - **No card while tuning.** None of our tuned models saw a card in the prompt while it learnt. One
