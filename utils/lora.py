@@ -169,12 +169,14 @@ def save_adapter(tuned: PeftModel, folder: str | Path, notes: dict | None = None
     try:
         tuned.save_pretrained(part)
         (part / "README.md").unlink(missing_ok=True)  # peft's form to fill in; notes.json says it
+        _forget_base_path(part / "adapter_config.json")
         weights = load_file(part / "adapter_model.safetensors")
         save_file(
             {name: matrix.half() for name, matrix in weights.items()},
             part / "adapter_model.safetensors",
             metadata={"format": "pt"},
         )
+        (part / "adapter_model.safetensors").chmod(0o644)  # safetensors writes 0600
         if notes is not None:
             (part / "notes.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -191,6 +193,13 @@ def load_adapter(model, folder: str | Path) -> PeftModel:
     if not (folder / "adapter_config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no adapter: adapter_config.json is missing there.")
     return PeftModel.from_pretrained(model, str(folder)).eval()
+
+
+def _forget_base_path(config: Path) -> None:
+    """Name the base model by its folder's name: where it lay on this machine helps no one else."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    values["base_model_name_or_path"] = Path(values["base_model_name_or_path"] or "").name
+    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _encode(model, tokenizer, examples: Sequence[Example]) -> list[_Encoded]:
