@@ -17,9 +17,20 @@ ROWS = (  # from the ground up
     {"pinned", "devices", "models", "worlds", "world_words", "world_names", "world_texts"}
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "chunking", "ranking", "retrieval", "claims"},
-    {"rag", "lora", "bad_cases", "world_needs"},
+    {"abstain", "rag", "lora", "bad_cases", "world_needs"},
     {"experiments", "injection"},
-    {"judging", "exercises", "checks", "plots", "lever_map", "widgets", "chat", "doctor", "lab"},
+    {
+        "judging",
+        "exercises",
+        "checks",
+        "plots",
+        "lever_map",
+        "token_boxes",
+        "widgets",
+        "chat",
+        "doctor",
+        "lab",
+    },
 )
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}
 LIGHT = {
