@@ -119,6 +119,8 @@ def log_likelihoods(
 
 @torch.inference_mode()
 def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]:
+    if not any(options):
+        return [np.empty(0, dtype=np.float32) for _ in prompts]
     token_ids, mask, cache = _batch_after_prefix(model, tokenizer, prompts, prefix)
     start = 0 if prefix is None else len(prefix)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -148,7 +150,8 @@ def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]
         later = model(
             targets[:, :-1],
             attention_mask=torch.cat([mask[rows], target_mask[:, :-1]], dim=1),
-            position_ids=mask[rows].sum(1, keepdim=True) + torch.arange(targets.shape[1] - 1),
+            position_ids=mask[rows].sum(1, keepdim=True)
+            + torch.arange(targets.shape[1] - 1, device=model.device),
             past_key_values=cache,
         )
         logits = torch.cat([first, later.logits], dim=1)
