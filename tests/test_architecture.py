@@ -25,6 +25,7 @@ ROWS = (  # from the ground up
         "checks",
         "plots",
         "lever_map",
+        "arm_panels",
         "token_boxes",
         "widgets",
         "chat",

@@ -255,6 +255,35 @@ def test_a_run_that_is_not_there_is_said(monkeypatch):
         injection.shipped_scores(PARAPHRASES, "closed book")
 
 
+def test_the_figure_shows_every_arm_and_says_which_are_absent():
+    pytest.importorskip("matplotlib").use("Agg")
+    import matplotlib.pyplot as plt
+
+    from utils.arm_panels import arm_panels
+    from utils.stats import Interval
+
+    share = Interval(0.5, 0.4, 0.6, 10)
+    ours = {(arm, way): share for arm in ("base", "new") for way in ("closed book", "retrieval")}
+    theirs = {cell: share for cell in ours if cell[0] == "base"}
+    figure = arm_panels(
+        {"Ours": ours, "Theirs": theirs, "Others": theirs},
+        ["base", "new"],
+        title="Arms",
+        xlabel="right (%)",
+        chance=0.25,
+        absent="not there",
+    )
+    shown = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title(loc="left") for ax in shown] == ["Ours", "Theirs", "Others"]
+    assert [[text.get_text() for text in ax.texts] for ax in shown] == [
+        [],
+        ["not there"],
+        ["not there"],
+    ]
+    assert [len(ax.containers) for ax in shown] == [4, 2, 2]
+    plt.close(figure)
+
+
 # -- what comes with the course ---------------------------------------------------------------
 
 

@@ -30,8 +30,15 @@ import numpy as np
 from utils import experiments, injection, worlds
 from utils.checks import check
 from utils.injection import Injection
-from utils.plots import BLUE, GREY, ORANGE, set_style, show
-from utils.stats import bootstrap, holm, mcnemar, paired_difference, paired_permutation
+from utils.plots import show
+from utils.stats import (
+    Interval,
+    bootstrap,
+    holm,
+    mcnemar,
+    paired_difference,
+    paired_permutation,
+)
 from utils.widgets import predict, predict_choice, reveal, say
 
 
@@ -416,32 +423,18 @@ predict_choice(
 # %% tags=["published"]
 # Ovadia et al. 2023, Table 2, current events: 910 questions, log-likelihood accuracy.
 QUESTIONS_IN_PAPER = 910
-PAPER = {
-    "Mistral-7B": {
-        ("base", "closed book"): 0.481,
-        ("base", "retrieval"): 0.875,
-        ("FT-reg", "closed book"): 0.504,
-        ("FT-par", "closed book"): 0.588,
-        ("FT-reg", "retrieval"): 0.810,
-        ("FT-par", "retrieval"): 0.830,
-    },
-    "Llama2-7B": {
-        ("base", "closed book"): 0.353,
-        ("base", "retrieval"): 0.585,
-        ("FT-reg", "closed book"): 0.219,
-        ("FT-par", "closed book"): 0.392,
-        ("FT-reg", "retrieval"): 0.326,
-        ("FT-par", "retrieval"): 0.520,
-    },
-    "Orca2-7B": {
-        ("base", "closed book"): 0.456,
-        ("base", "retrieval"): 0.876,
-        ("FT-reg", "closed book"): 0.511,
-        ("FT-par", "closed book"): 0.566,
-        ("FT-reg", "retrieval"): 0.820,
-        ("FT-par", "retrieval"): 0.826,
-    },
+CELLS_IN_PAPER = [("base", "closed book"), ("base", "retrieval")]
+CELLS_IN_PAPER += [("FT-reg", "closed book"), ("FT-par", "closed book")]
+CELLS_IN_PAPER += [("FT-reg", "retrieval"), ("FT-par", "retrieval")]
+PUBLISHED = {
+    "Mistral-7B": [0.481, 0.875, 0.504, 0.588, 0.810, 0.830],
+    "Llama2-7B": [0.353, 0.585, 0.219, 0.392, 0.326, 0.520],
+    "Orca2-7B": [0.456, 0.876, 0.511, 0.566, 0.820, 0.826],
 }
+PAPER = {
+    model_name: dict(zip(CELLS_IN_PAPER, row, strict=True)) for model_name, row in PUBLISHED.items()
+}
+
 ARMS = {  # name in the paper, or our own -> what our model was taught
     "base": "",
     "FT-reg": injection.RAW_TEXT,
@@ -471,48 +464,31 @@ for arm in arms_here:
 say(table(["arm", "asked", "ours, SmolLM2-135M", *PAPER], rows))
 
 # %%
-import matplotlib.pyplot as plt
 from scipy.stats import binomtest
 
-LOOK = {"closed book": (BLUE, "o", -0.14), "retrieval": (ORANGE, "s", 0.14)}
+from utils.arm_panels import arm_panels
 
 
-def published_interval(accuracy: float) -> tuple[float, float, float]:
+def published_interval(accuracy: float) -> Interval:
     """The paper's share with Wilson's 95 % interval, which we add: the paper prints none."""
     right = round(accuracy * QUESTIONS_IN_PAPER)
     around = binomtest(right, QUESTIONS_IN_PAPER).proportion_ci(method="wilson")
-    return accuracy, around.low, around.high
+    return Interval(accuracy, around.low, around.high, QUESTIONS_IN_PAPER, method="Wilson")
 
 
 measured = {cell: scores.interval() for cell, scores in ours.items()}
-panels = {"Ours, SmolLM2-135M": {k: (v.estimate, v.low, v.high) for k, v in measured.items()}}
+panels = {"Ours, SmolLM2-135M": measured}
 for name, accuracies in PAPER.items():
     panels[f"Paper, {name}"] = {k: published_interval(v) for k, v in accuracies.items()}
 
-set_style()
-figure, axes = plt.subplots(2, 2, figsize=(9, 5.8), sharex=True, sharey=True)
-for ax, (name, cells) in zip(axes.flat, panels.items(), strict=True):
-    for way, (colour, marker, shift) in LOOK.items():
-        for place, arm in enumerate(arms_here):
-            if (arm, way) in cells:
-                middle, low, high = (100 * share for share in cells[arm, way])
-                reach = [[max(middle - low, 0)], [max(high - middle, 0)]]
-                ax.errorbar(middle, place + shift, xerr=reach, fmt=marker, color=colour, capsize=3)
-            elif way == "closed book":
-                ax.text(50, place, "not in the paper", color=GREY, ha="center", va="center")
-        ax.plot([], [], marker, color=colour, label=way)
-    ax.axvline(25, color=GREY, linestyle="--", linewidth=1.2, label="chance")
-    ax.set_title(name)
-    ax.set_xlim(0, 100)
-    ax.set_yticks(range(len(arms_here)), [arm.replace(" (", "\n(") for arm in arms_here])
-    ax.set_ylim(len(arms_here) - 0.5, -0.5)
-    ax.grid(visible=False, axis="y")
-figure.get_layout_engine().set(wspace=0.08, hspace=0.06)
-figure.suptitle("The arms, ours and the paper's", x=0.01, ha="left", fontsize=14)
-figure.supxlabel("right by forced choice (% of questions, with 95 % intervals)", fontsize=11)
-figure.supylabel("arm", fontsize=11)
-figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
-
+figure = arm_panels(
+    panels,
+    arms_here,
+    title="The arms, ours and the paper's",
+    xlabel="right by forced choice (% of questions, with 95 % intervals)",
+    chance=0.25,
+    absent="not in the paper",
+)
 words = "; ".join(
     f"{arm}: {100 * measured[arm, 'closed book'].estimate:.0f} % closed book, "
     f"{100 * measured[arm, 'retrieval'].estimate:.0f} % with retrieval"
