@@ -188,8 +188,8 @@ def inject(configuration: Injection) -> dict:
 
 def small_run(seed: int) -> Injection:
     """Lesson 06's run: two families, in a minute or two."""
-    settings = LoraSettings(learning_rate=1e-3)
-    return Injection(QUESTIONS, seed, families=2, exposures=32, settings=settings)
+    settings = LoraSettings(upper_layers=16, learning_rate=1e-3)
+    return Injection(QUESTIONS, seed, families=2, exposures=24, settings=settings)
 
 
 def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
