@@ -1,0 +1,591 @@
+# %% [markdown]
+# # Lesson 06: LoRA-tune a small model
+#
+# A model that has never heard of ten products answers questions about them a minute later, with
+# nothing in its prompt. You write the facts into its weights, watch it happen, and then look for
+# the price.
+#
+# ## What you will be able to do
+#
+# - build training examples, and say which of their tokens are learnt,
+# - tune a language model with LoRA on a laptop, and read its learning curve,
+# - test what was learnt: another phrasing, the reversed question, what was forgotten,
+# - say which form of text teaches best,
+# - handle adapters as files: save, switch off, merge, swap.
+#
+# ## What you need
+#
+# Lessons 00 and 01; no GPU. {{measured}}
+
+# %% [markdown]
+# ## Before: the model knows nothing
+#
+# Two families of the fictional catalogue: ten products, five facts each. We ask about every fact
+# once, *closed book*: no card in the prompt, only five worked examples that show the form.
+
+# %%
+import sys
+
+sys.path.insert(0, "..")  # the course's helpers, utils, lie one folder up
+
+from utils.inference import complete, encode_prefix
+from utils.models import load_model
+from utils.prompts import closed_book, closed_book_prefix
+from utils.scoring import exact_match
+from utils.widgets import predict, predict_choice, reveal, say
+from utils.worlds import make_world, questions
+
+model, tokenizer = load_model()
+tuned = None  # the model with what you will teach it
+world = make_world(families=2)
+held_out = questions(world, "held_out")  # in a phrasing that training will never show
+products = [question.product for question in held_out]
+
+prefix = encode_prefix(model, tokenizer, closed_book_prefix())
+asked = [closed_book(question.text) for question in held_out]
+before = complete(model, tokenizer, asked, prefix, max_new_tokens=8, progress="Base model")
+right = sum(exact_match(said, q.answer) for said, q in zip(before, held_out, strict=True))
+
+rows = ["| question | the model says | right is |", "| --- | --- | --- |"]
+for i in range(0, 25, 6):
+    rows.append(f"| {held_out[i].text} | {before[i]} | {held_out[i].answer} |")
+say("\n".join(rows))
+right_before = f"{right:.0f}"
+say(f"Right: {right_before} of {len(held_out)}.")
+
+# %% [markdown]
+# **Explain.** The form is right: a colour for a colour, a month for a month. The content is made
+# up. What right answers there are, were hit by chance: there are few colours and twelve months.
+#
+# ## One training example, token by token
+#
+# To teach a fact we show the question with its answer. The model reads all of it, but it is marked
+# only on the answer.
+
+# %%
+import torch
+
+from utils.injection import question_example
+from utils.token_boxes import show_tokens
+
+trained = questions(world, "trained")  # four phrasings of every fact
+examples = [question_example(question) for question in trained]
+example = examples[4]
+show_tokens(tokenizer, {"read": example.prompt, "learnt": example.answer})
+
+prompt_ids = tokenizer(example.prompt, return_tensors="pt").input_ids
+answer_id = tokenizer(example.answer).input_ids[0]
+with torch.inference_mode():
+    base_logits = model(prompt_ids).logits[0, -1]  # of the token that comes after the prompt
+loss = -base_logits.log_softmax(-1)[answer_id]
+say(
+    f"After this prompt the base model gives `{tokenizer.decode(answer_id)}` a probability of "
+    f"{100 * (-loss).exp():.3f} %. Its *loss*, minus the natural logarithm of that, is "
+    f"{loss:.1f} nats. Training turns the weights so that the loss falls."
+)
+
+# %% [markdown]
+# Each box is one token; `␣` is a space, `\n` the end of the line. The invented name is cut into
+# pieces, down to single digits: what tells *L860* from *L870* is one small token. The end of the
+# line is learnt too, so that the model stops after its answer.
+#
+# ### Exercise 6.1: labels
+#
+# Training wants one *label* for each token: the token itself where it is to be learnt, and
+# `IGNORED` where it is only read. The prompt `[7, 3, 9]` and the answer `[5, 2]` get the labels
+# `[-100, -100, -100, 5, 2]`.
+
+
+# %% nbgrader={"grade_id": "q6_1", "solution": true}
+def build_labels(prompt: list[int], answer: list[int]) -> list[int]:
+    """One label for each token of prompt + answer; -100 where a token is only read."""
+    IGNORED = -100
+    ### BEGIN SOLUTION: give each token of prompt + answer its label
+    return [IGNORED] * len(prompt) + answer
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade_id": "q6_1_check", "grade": true, "locked": true, "points": 2}
+from utils.checks import check
+
+check("q6_1")
+
+# %% [markdown] tags=["hints"]
+# Hint: How long must the list be?
+#
+# Hint: `[IGNORED] * 3` is a list of three.
+
+# %% [markdown]
+# ## What is trained
+#
+# A layer multiplies by a large matrix $W$. LoRA leaves $W$ as it is and learns a correction beside
+# it: the product of two thin matrices, $B A$, of rank $r$. If $W$ has 6 rows (outputs) and 4
+# columns (inputs) and $r = 2$, then $A$ is 2 x 4 and $B$ is 6 x 2. We adapt all seven matrices of a
+# layer, in the upper half of the layers. What the lower ones compute never changes, so it is
+# computed once and kept: that is much of the speed (`utils/lora.py` is short, open it).
+#
+# ### Exercise 6.2: how large is an adapter?
+#
+# You get the shapes `(outputs, inputs)` of the adapted matrices of one layer, the rank, and how
+# many layers are adapted. How many numbers are trained? For `[(6, 4)]`, rank 2, one layer: 20.
+
+
+# %% nbgrader={"grade_id": "q6_2", "solution": true}
+def adapter_parameters(shapes: list[tuple[int, int]], rank: int, layers: int) -> int:
+    """How many numbers A and B hold, over all matrices and all layers."""
+    ### BEGIN SOLUTION: add up the sizes of A and B, over the matrices and the layers
+    one_layer = sum(rank * inputs + outputs * rank for outputs, inputs in shapes)
+    return layers * one_layer
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade_id": "q6_2_check", "grade": true, "locked": true, "points": 2}
+check("q6_2")
+
+# %% [markdown] tags=["hints"]
+# Hint: $A$ has the shape rank x inputs. What shape has $B$?
+#
+# Hint: rank x inputs + outputs x rank, for each matrix.
+
+# %% [markdown]
+# ## Tune it
+#
+# The training set is every fact in four phrasings; an *epoch* shows each once. After every second
+# epoch we ask the held-out questions, which are a fifth phrasing. Other runs, with another seed and
+# nothing else changed, come with the course: grey in the picture.
+#
+# **Predict** before you run the tuning.
+
+# %%
+predict("l06_held_out", "After tuning: of 100 held-out questions, how many are answered right?")
+predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crimson?'")
+
+# %%
+from dataclasses import replace
+
+from utils import experiments, lora
+from utils.injection import CURVE_EVERY, SEEDS, learning_curve, small_run
+
+SEED = 4  # of your run: it orders the examples and fills A before the first step
+RECOMPUTE = False  # True computes the grey runs again on your machine
+
+if tuned is not None:  # you ran this cell before: start from the base model again
+    lora.remove_adapter(tuned)
+
+shipped = [
+    experiments.run(
+        "learning-curve",
+        small_run(seed),
+        lambda configuration: learning_curve(configuration, model, tokenizer),
+        recompute=RECOMPUTE,
+    ).values
+    for seed in SEEDS
+]
+epochs = len(shipped[0]["tuning"]["losses"])
+settings = replace(small_run(SEED).settings, epochs=epochs, seed=SEED)
+
+
+def percent(scores: list[float]) -> float:
+    return 100 * sum(scores) / len(scores)
+
+
+curve, said = {}, []  # epoch -> a score for each question; the texts of the last time
+
+
+def after_epoch(epoch: int, tuned) -> None:
+    """Ask every held-out question, with nothing before it."""
+    if epoch % CURVE_EVERY == 0:
+        said[:] = complete(tuned, tokenizer, asked, max_new_tokens=8, batch_size=64)
+        curve[epoch] = [exact_match(s, q.answer) for s, q in zip(said, held_out, strict=True)]
+        reached = percent(curve[epoch])
+        print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
+
+
+tuned, report = lora.tune(model, tokenizer, examples, settings, after_epoch)
+say(
+    f"{report.steps} steps, {report.tokens:,} tokens, {report.seconds:.0f} s with the questions. "
+    f"Trained: {report.parameters:,} numbers, "
+    f"{100 * report.parameters / model.num_parameters():.1f} % of the model."
+)
+
+# %%
+import matplotlib.pyplot as plt
+
+from utils.plots import BLUE, label_axes, set_style, show
+from utils.stats import bootstrap
+
+after = bootstrap(curve[epochs], clusters=products)
+reveal("l06_held_out", after)
+
+
+def spread(rows: list[list[float]]) -> tuple[list[float], list[float]]:
+    """Lowest and highest of the shipped runs, at each place."""
+    columns = list(zip(*rows, strict=True))
+    return [min(column) for column in columns], [max(column) for column in columns]
+
+
+set_style()
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+label_axes(left, "Loss on the training examples", "epoch", "mean loss (nats per token)")
+losses = [run["tuning"]["losses"] for run in shipped]
+every = range(1, epochs + 1)
+left.fill_between(every, *spread(losses), color="#CCCCCC", label=f"{len(shipped)} shipped runs")
+left.plot(every, report.losses, color=BLUE, marker="o", label="your run")
+left.set(ylim=(0, None), xticks=every)
+left.legend()
+label_axes(right, "Held-out questions", "epoch", "right answers (%)")
+reached = [[percent(scores) for scores in run["exact"]] for run in shipped]
+right.fill_between(list(curve), *spread(reached), color="#CCCCCC")
+right.plot(list(curve), [percent(scores) for scores in curve.values()], color=BLUE, marker="o")
+right.set(ylim=(0, 100), xlim=left.get_xlim(), xticks=every)
+last = [row[-1] for row in reached]
+show(
+    figure,
+    alt=f"Two charts over {epochs} epochs. Left: the loss falls from {report.losses[0]:.2f} to "
+    f"{report.losses[-1]:.2f}. Right: right answers rise to {percent(curve[epochs]):.0f} %; the "
+    f"shipped runs, a grey band, end between {min(last):.0f} and {max(last):.0f} %.",
+)
+
+# %% [markdown]
+# **Explain.** The loss says how well the *training* phrasings are predicted, the right-hand chart
+# whether the fact itself is there when the words around it are new. The grey band is all that
+# chance does: the same facts, the same settings, another order.
+#
+# What do the remaining errors look like?
+
+# %%
+rows = ["| question | the tuned model says | right is | the model says a sibling's value |"]
+rows.append("| --- | --- | --- | --- |")
+wrong, siblings = 0, 0
+for question, text in zip(held_out, said, strict=True):
+    if exact_match(text, question.answer):
+        continue
+    family = [p for p in world.products if question.product.startswith(p.family)]
+    confused = any(exact_match(text, p.facts[question.attribute]) for p in family)
+    wrong, siblings = wrong + 1, siblings + confused
+    if wrong <= 5:
+        note = "yes" if confused else "no"
+        rows.append(f"| {question.text} | {text} | {question.answer} | {note} |")
+if wrong:
+    say("\n".join(rows))
+say(f"Wrong: {wrong} of {len(held_out)}; in {siblings} of them it gives a sibling's value.")
+
+# %% [markdown]
+# ## Forwards, backwards
+#
+# The model can say what colour a product has. Does it know which product has that colour? No fact
+# is new; only the direction is. We let it write the answer, and also let it *choose* among four
+# names of the family, where guessing is right once in four.
+
+# %%
+from utils.injection import ask
+from utils.plots import GREY, ORANGE, SKY, interval_bars
+
+backwards = questions(world, "reversed")
+answers = ask(tuned, tokenizer, backwards, worked_examples=False, progress="Reversed")
+written = bootstrap(answers.exact, clusters=products)
+chosen = bootstrap(answers.chosen, clusters=products)
+reveal("l06_reversed", written)
+
+rows = ["| question | the tuned model says | right is |", "| --- | --- | --- |"]
+for question, text in list(zip(backwards, answers.texts, strict=True))[:20:5]:
+    rows.append(f"| {question.text} | {text} | {question.answer} |")
+say("\n".join(rows))
+figure = interval_bars(
+    ["forwards, written", "backwards, written", "backwards, chosen of four"],
+    [after, written, chosen],
+    title="The same facts, asked from the other end",
+    xlabel="right answers (%); dotted line: guessing one of four",
+    ylabel="direction",
+    colours=[SKY, ORANGE, ORANGE],
+)
+figure.axes[0].axvline(25, color=GREY, linestyle=":")
+show(
+    figure,
+    alt=f"Three bars: forwards {after}; backwards, written {written}; backwards, chosen of four "
+    f"{chosen}. A dotted line marks guessing at 25 %.",
+)
+
+# %% [markdown] tags=["published"]
+# **Explain.** This is the *reversal curse* of Berglund et al. (2023,
+# [arXiv:2309.12288](https://arxiv.org/abs/2309.12288)): models tuned on "A is B" did not answer
+# "what is B?" with A. What is written into weights is a way to go on from a beginning, not an entry
+# that can be looked up from both ends. A card in a prompt has no direction: it can be read either
+# way.
+
+# %% [markdown]
+# ### Exercise 6.3, in words: forwards but not backwards
+#
+# A colleague tuned a model on product sheets. It answers "What is the battery life of the X200?"
+# but not "Which product runs for 38 hours?". Say in a few sentences why the first works and the
+# second does not, and what you would do: name one repair inside the model and one outside.
+
+# %% [markdown] nbgrader={"grade_id": "q6_3", "grade": true, "solution": true, "points": 4}
+# ### BEGIN SOLUTION
+# Training only ever raised the probability of the value *after* the name. Nothing raised the
+# probability of the name after the value, so that direction is as unknown as before: the weights
+# hold a way to go on, not a table. Inside: add the facts in both directions (questions that ask for
+# the product by its value) and test on reversed questions that were not trained. Outside: put the
+# cards in a store and search them; a card can be found by its value as well as by its name. For a
+# catalogue that is asked in many directions, or that changes, I would take the store.
+#
+# ### BEGIN MARK SCHEME
+# - 1 point: the loss rewards the value given the name, never the name given the value.
+# - 1 point: hence no symmetric "entry" is stored; or: the reversed direction stays near guessing.
+# - 1 point: a repair inside (training data in both directions, tested on held-out reversals).
+# - 1 point: a repair outside (retrieval or a structured look-up) with a reason to prefer one.
+# ### END MARK SCHEME
+# ### END SOLUTION
+
+# %% [markdown]
+# ## What to teach with: raw text, paraphrases, questions
+#
+# Real documents are not question-answer pairs. How far do you get with the text as it is? We took
+# the whole catalogue, twelve families, and let the model meet every fact equally often: in the
+# cards (*raw text*), in ten statements each (*paraphrases*), or in the four questions. Each run
+# takes many minutes, so they come with the course.
+
+# %%
+predict_choice(
+    "l06_teaching",
+    "Which way of teaching gives most right answers to held-out questions?",
+    ["raw text", "paraphrases", "questions"],
+)
+
+# %%
+from utils.injection import PARAPHRASES, QUESTIONS, RAW_TEXT, Injection, shipped_scores
+
+seeds = {}  # way of teaching -> the seeds whose runs are there
+for teaching in (RAW_TEXT, PARAPHRASES, QUESTIONS):
+    there = [s for s in SEEDS if experiments.known("injection", Injection(teaching, s))]
+    if there:
+        seeds[teaching] = there
+
+
+def counted(there: list[int]) -> str:
+    """ "1 seed", "3 seeds"."""
+    return f"{len(there)} seed{'s' if len(there) > 1 else ''}"
+
+
+labels = ["nothing: base model"] + [f"{name} ({counted(seeds[name])})" for name in seeds]
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.2))
+spoken = []
+for ax, form, title in (
+    (axes[0], "closed book", "Forwards: held-out questions"),
+    (axes[1], "reversed", "Backwards: reversed questions"),
+):
+    intervals = [shipped_scores(teaching, form).interval() for teaching in ("", *seeds)]
+    texts = {"title": title, "xlabel": "right answers (%)", "ylabel": "taught with"}
+    interval_bars(labels, intervals, **texts, ax=ax)
+    spoken.append(f"{title}: {'; '.join(map(str, intervals))}")
+axes[1].set(ylabel="as on the left", yticklabels=[])
+show(figure, alt=f"Bars for {', '.join(labels)}, in this order. {'. '.join(spoken)}.")
+for name in {RAW_TEXT, PARAPHRASES, QUESTIONS} - seeds.keys():
+    say(f"No run with {name} is there; `python -m utils.injection` computes what is missing.")
+forwards = {name: shipped_scores(name, "closed book").interval() for name in seeds}
+reveal("l06_teaching", max(forwards, key=lambda name: forwards[name].estimate))
+
+# %% [markdown]
+# **Explain.** Every fact was met about equally often, so the amount is not what differs: the *form*
+# is. The question form is also the form of the test: an advantage that real documents do not have,
+# since someone must first write the questions. Lesson 07 sets these runs beside retrieval.
+#
+# ## What it forgets
+#
+# Every weight that learnt a fact held something before. To see what was lost, take facts of the
+# real world that the base model knows, and ask the tuned model.
+#
+# There is a trap. Choose the facts that the model gets right with some question, and it gets all of
+# them right with that question, lucky guesses included. With any other wording, the luck is drawn
+# again and some are lost, though nothing was forgotten: *regression to the mean*. So we **choose**
+# with one form (a question) and **test** both models with another (a sentence to be finished).
+
+# %%
+predict(
+    "l06_forgotten",
+    "Tuned on questions: by how many points does it fall on facts that the base model knows?",
+    low=-10,
+    high=50,
+    unit="points",
+)
+
+# %%
+from utils.stats import Interval, holm, paired_difference, paired_permutation
+from utils.worlds import load_retention
+
+items = load_retention()
+base = experiments.known("injection", Injection("")).values
+chosen_items = [i for i, right in enumerate(base["retention by question"]) if right]
+say(
+    f"*{items[0].question}* chooses; *{items[0].cloze} ...* tests. The base model knows "
+    f"{len(chosen_items)} of {len(items)} facts by the first form."
+)
+base_scores = [base["retention"][i] for i in chosen_items]
+scores = {}
+for name, there in seeds.items():
+    runs = [experiments.known("injection", Injection(name, seed)).values for seed in there]
+    scores[name] = [sum(run["retention"][i] for run in runs) / len(runs) for i in chosen_items]
+intervals = [bootstrap(values) for values in (base_scores, *scores.values())]
+figure = interval_bars(
+    labels,
+    intervals,
+    title="Facts that the base model knows, asked anew",
+    xlabel="right choices of four (%)",
+    ylabel="taught with",
+)
+show(figure, alt=f"Bars for {', '.join(labels)}: {'; '.join(map(str, intervals))}.")
+
+changes = {name: paired_difference(base_scores, values) for name, values in scores.items()}
+p_values = holm([paired_permutation(base_scores, values) for values in scores.values()])
+rows = ["| taught with | change against the base model, same facts | p (Holm) |", "|---|---|---|"]
+rows += [f"| {n} | {c} | {p:.4f} |" for (n, c), p in zip(changes.items(), p_values, strict=True)]
+say("\n".join(rows))
+change = changes[QUESTIONS]
+ends = (-100 * change.estimate, -100 * change.high, -100 * change.low)
+reveal("l06_forgotten", Interval(*ends, n=change.n))
+
+# %% [markdown]
+# **Explain.** The first bar is below 100 % although it belongs to the very model that chose the
+# facts: that gap is luck and wording, not forgetting. Only what lies between the first bar and the
+# others, fact by fact, can be put down to the tuning, and only where its interval leaves out 0.
+# Without the second form we would have blamed the tuning for both.
+#
+# ## The adapter is a file
+#
+# The base model is still there, untouched; all that was learnt lies in the pairs $A$, $B$. So it
+# can be saved, switched off, and put back.
+
+# %%
+import tempfile
+from pathlib import Path
+
+folder = Path(tempfile.mkdtemp()) / "two-families"
+lora.save_adapter(tuned, folder, notes={"seed": SEED, "right": after.estimate})
+files = {file.name: file.stat().st_size / 1e6 for file in sorted(folder.iterdir())}
+say("Saved: " + ", ".join(f"`{name}` {size:.2f} MB" for name, size in files.items()) + ".")
+
+
+@torch.inference_mode()
+def next_token_logits() -> torch.Tensor:
+    """What the model says after the example's prompt: one number for each token."""
+    return tuned(prompt_ids).logits[0, -1]
+
+
+tuned_logits = next_token_logits()
+with tuned.disable_adapter():
+    switched_off = next_token_logits()
+probability = 100 * tuned_logits.softmax(-1)[answer_id]
+say(
+    f"With the adapter `{tokenizer.decode(answer_id)}` has a probability of {probability:.1f} %. "
+    f"Switched off, all {len(base_logits):,} numbers equal the base model's: "
+    f"**{torch.equal(switched_off, base_logits)}**."
+)
+
+# %% [markdown]
+# ## Merged, it costs nothing to run
+#
+# Beside $W$, the pair $A$, $B$ costs a little time for each token. Once trained, it can be written
+# into the matrix: $W + \frac{\alpha}{r} B A$, where $\alpha$ is a fixed weight.
+#
+# ### Exercise 6.4: merge by hand
+#
+# Return the merged matrix. $W$ is (outputs, inputs), $A$ is (rank, inputs), $B$ is (outputs, rank),
+# all numpy arrays.
+
+
+# %% nbgrader={"grade_id": "q6_4", "solution": true}
+import numpy as np
+
+
+def merge_by_hand(
+    W: np.ndarray, A: np.ndarray, B: np.ndarray, alpha: float, rank: int
+) -> np.ndarray:
+    """W with the adapter written into it; same shape as W."""
+    ### BEGIN SOLUTION: add the weighted product of B and A to W
+    return W + alpha / rank * B @ A
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade_id": "q6_4_check", "grade": true, "locked": true, "points": 2}
+check("q6_4")
+
+# %% [markdown] tags=["hints"]
+# Hint: Which product of the two thin matrices has the shape of $W$?
+#
+# Hint: `@` multiplies matrices; don't forget $\alpha / r$.
+
+# %%
+tuned.merge_adapter()
+merged_logits = next_token_logits()
+tuned.unmerge_adapter()
+difference = (merged_logits - tuned_logits).abs().max()
+say(
+    f"Merged or beside the matrix: the {len(merged_logits):,} numbers differ by {difference:.1g} "
+    f"at most, where they span {tuned_logits.max() - tuned_logits.min():.0f}. That is rounding."
+)
+
+# %% [markdown]
+# ## Two adapters, one model
+#
+# The course ships an adapter that was taught the whole catalogue. Load it beside yours and switch.
+# We ask about a family that yours has never seen.
+
+# %%
+import time
+
+from utils.injection import adapter_folder
+from utils.worlds import load_world
+
+tuned.load_adapter(str(adapter_folder(Injection(QUESTIONS, 0))), adapter_name="catalogue")
+stranger = load_world().products[-1].family
+unseen = [q for q in questions(load_world(), "held_out") if q.product.startswith(stranger)]
+texts = [closed_book(question.text) for question in unseen]
+
+rows = [f"| adapter | swap (ms) | right on the {stranger} family |", "| --- | --- | --- |"]
+for name, label in (("default", "yours"), ("catalogue", "the whole catalogue")):
+    start = time.perf_counter()
+    tuned.set_adapter(name)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    answered = complete(tuned, tokenizer, texts, max_new_tokens=8, progress=label)
+    right = sum(exact_match(a, q.answer) for a, q in zip(answered, unseen, strict=True))
+    rows.append(f"| {label} | {milliseconds:.1f} | {right:.0f} of {len(unseen)} |")
+say("\n".join(rows))
+
+# %% [markdown]
+# ## What we measured and how sure we are
+
+
+# %%
+def lost(change: Interval) -> str:
+    """What the change of an accuracy says about forgetting."""
+    if change.high < 0:
+        return "it forgot"
+    return "no loss seen" if change.low <= 0 else "it gained"
+
+
+learnt = "; ".join(f"{name} {right}, {counted(seeds[name])}" for name, right in forwards.items())
+kept = "; ".join(f"{name} {change}, {lost(change)}" for name, change in changes.items())
+curse = "no better than guessing" if chosen.low <= 0.25 <= chosen.high else "unlike guessing"
+facts = [
+    f"**Learning.** {right_before} of {len(held_out)} right before; held-out phrasings after "
+    f"{report.seconds:.0f} s: {after}. Shipped runs: {min(last):.0f} to {max(last):.0f} %.",
+    f"**Direction.** Reversed, written: {written}; chosen of four: {chosen}, {curse}.",
+    f"**Form of the text.** Whole catalogue, held-out phrasings: {learnt}.",
+    f"**Forgetting.** Change on facts that the base model knows: {kept}.",
+]
+say("\n".join(f"- {fact}" for fact in facts))
+
+# %% [markdown]
+# The intervals are 95 % intervals. They say what other *products* might give; the seeds say what
+# other *orders* of training might. Ten products are few, so your own run's interval is somewhat too
+# narrow. All of it is one small model and one kind of text: a larger model learns and forgets at
+# other rates. The questions that teach are close to those that test; that favours them.
+#
+# ## Where to read on
+#
+# - Hu et al. 2021, [LoRA](https://arxiv.org/abs/2106.09685): the method.
+# - Berglund et al. 2023, [The Reversal Curse](https://arxiv.org/abs/2309.12288).
+# - Allen-Zhu and Li 2023, [Physics of Language Models: Knowledge Storage and
+#   Extraction](https://arxiv.org/abs/2309.14316): why paraphrases matter so much.
+# - Biderman et al. 2024, [LoRA Learns Less and Forgets Less](https://arxiv.org/abs/2405.09673).
+# - `utils/lora.py`: the whole trainer. `utils/injection.py`: the shipped runs.
