@@ -255,8 +255,9 @@ say(
 )
 
 # %% [markdown]
-# To the encoder a code like *860* is one small sign among many: it reads "colour of a vacuum
-# cleaner" in every row, and lets the wording of the card decide. To BM25 the code is everything.
+# Every row asks for a colour, of the same kind of thing, and only a code differs. To the encoder a
+# code such as *K340* is one small sign among many, and the wording of a card can outweigh it. To
+# BM25 a rare code is worth more than all other words.
 #
 # ## But people don't know the names
 #
@@ -416,9 +417,9 @@ say(f"A card has {length:.0f} words on average; the guess was about windows of {
 # %% [markdown]
 # **Explain.** The name stands only in a card's first sentence. A window that begins behind it
 # holds an answer to nobody's question. Larger windows find more, but then the language model must
-# read more, and siblings stand beside the answer. Compare the two curves: what does overlap buy,
-# for how much more text to store? If your text has records, headings or
-# sentences, cut *there*.
+# read more, and siblings stand beside the answer. Compare the curves: what does overlap buy,
+# for how much more text to store? If your text has records or headings, cut *there*, and let every
+# passage carry the name of what it speaks about.
 #
 # ### Exercise 2.4: windows with overlap
 #
