@@ -31,18 +31,19 @@ sys.path.insert(0, "..")  # the course's helpers, utils, lie one folder up
 # %%
 import time
 
+start = time.perf_counter()  # before the imports: they take most of the time
+
 from utils.inference import complete
 from utils.models import load_model
 from utils.prompts import closed_book, closed_book_prefix
 from utils.widgets import say
 
-start = time.perf_counter()
 model, tokenizer = load_model()
 prompt = closed_book_prefix() + "\n\n" + closed_book("What is the capital of France?")
 answer = complete(model, tokenizer, [prompt])[0]
 say(
     f"The model answers: **{answer}**. It has {model.num_parameters() / 1e6:.0f} million "
-    f"parameters. Loading it and this answer took {time.perf_counter() - start:.1f} seconds."
+    f"parameters. From the start of this cell to the answer: {time.perf_counter() - start:.1f} seconds."
 )
 
 # %% [markdown]
@@ -76,7 +77,7 @@ print(prose_card(product))
 # %%
 from utils.widgets import predict, predict_choice
 
-ADMITS, INVENTS = "It says that it does not know.", "It makes an answer up."
+ADMITS, INVENTS = "it says that it does not know", "it makes an answer up"
 predict_choice(
     "l00_unknown", "What does the model do when asked for facts it never read?", [ADMITS, INVENTS]
 )
