@@ -28,7 +28,8 @@ TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
 EXPOSURES = 24  # how often each fact is met, as far as whole epochs allow
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
-OPTIONS_AT_ONCE = 4  # questions whose four options are scored together; more take much memory
+PROMPTS_AT_ONCE = 8  # each holds a copy of the prefix's keys and values
+OPTIONS_AT_ONCE = 2  # questions whose four options are scored together; more take much memory
 CURVE_EVERY = 2  # a learning curve asks after every second epoch
 ADAPTERS = Path(__file__).resolve().parent.parent / "datasets" / "adapters"
 
@@ -112,7 +113,15 @@ def ask(
         texts = [prompts.open_book(passage, question.text) for passage, question in pairs]
         beginning = prompts.open_book_prefix()
     prefix = encode_prefix(model, tokenizer, beginning) if worked_examples else None
-    written = complete(model, tokenizer, texts, prefix, max_new_tokens=8, progress=progress)
+    written = complete(
+        model,
+        tokenizer,
+        texts,
+        prefix,
+        max_new_tokens=8,
+        batch_size=PROMPTS_AT_ONCE,
+        progress=progress,
+    )
     options = [[f" {option}" for option in question.options] for question in questions]
     scores = log_likelihoods(
         model, tokenizer, texts, options, prefix, OPTIONS_AT_ONCE, progress=progress

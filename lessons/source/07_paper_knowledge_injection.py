@@ -85,7 +85,7 @@ asked = []
 for family in dict.fromkeys(family_of.values()):
     # Every second question, because those were asked in all four cells of the shipped runs too.
     candidates = [q for q in held_out[::2] if family_of[q.product] == family]
-    asked += draw.sample(candidates, 8)
+    asked += draw.sample(candidates, 4)
 ids = [question.id for question in asked]
 
 say(
