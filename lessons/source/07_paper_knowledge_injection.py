@@ -446,21 +446,21 @@ for arm, teaching in ARMS.items():
     try:
         kept = {way: injection.shipped_scores(teaching, way, "chosen") for way in WAYS}
     except LookupError:
-        say(f"{arm} is left out: none of its runs is shipped yet.")
+        say(f"{arm} is left out of our results: none of its runs is shipped yet.")
         continue
     ours |= {(arm, way): scores for way, scores in kept.items()}
     if teaching and kept["closed book"].seeds < len(injection.SEEDS):
         say(f"{arm} has {kept['closed book'].seeds} of {len(injection.SEEDS)} seeds so far.")
-arms_here = list(dict.fromkeys(arm for arm, _ in ours))
 
 rows = []
-for arm in arms_here:
+for arm in ARMS:
     for way in WAYS:
+        own = str(ours[arm, way].interval()) if (arm, way) in ours else "not shipped yet"
         published = [
             f"{100 * accuracy[arm, way]:.1f}" if (arm, way) in accuracy else "–"
             for accuracy in PAPER.values()
         ]
-        rows.append([arm, way, str(ours[arm, way].interval()), *published])
+        rows.append([arm, way, own, *published])
 say(table(["arm", "asked", "ours, SmolLM2-135M", *PAPER], rows))
 
 # %%
@@ -483,16 +483,16 @@ for name, accuracies in PAPER.items():
 
 figure = arm_panels(
     panels,
-    arms_here,
+    list(ARMS),
     title="The arms, ours and the paper's",
     xlabel="right by forced choice (% of questions, with 95 % intervals)",
     chance=0.25,
-    absent="not in the paper",
+    absent="no result",
 )
 words = "; ".join(
     f"{arm}: {100 * measured[arm, 'closed book'].estimate:.0f} % closed book, "
     f"{100 * measured[arm, 'retrieval'].estimate:.0f} % with retrieval"
-    for arm in arms_here
+    for arm in dict.fromkeys(arm for arm, _ in measured)
 )
 show(
     figure,
