@@ -18,6 +18,8 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from utils.prompts import SEPARATOR
 
+TOKENS_AT_ONCE = 4096  # read in one batch; the default model keeps 46 kB for each in fp32
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -69,7 +71,7 @@ def complete(
     """
     answers = [""] * len(prompts)
     stop_ids = _line_end_ids(tokenizer)
-    for batch in _batches_by_length(tokenizer, prompts, batch_size, progress):
+    for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, 1, progress):
         token_ids, mask, cache = _batch_after_prefix(model, tokenizer, batch.texts, prefix)
         with torch.inference_mode():
             output = model.generate(
@@ -106,7 +108,8 @@ def log_likelihoods(
     if len(prompts) != len(continuations):
         raise ValueError(f"{len(prompts)} prompts but {len(continuations)} lists of continuations")
     scores: list[np.ndarray] = [np.empty(0)] * len(prompts)
-    for batch in _batches_by_length(tokenizer, prompts, batch_size, progress):
+    copies = max((len(texts) for texts in continuations), default=1)
+    for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, copies, progress):
         options = [continuations[index] for index in batch.indices]
         for index, row in zip(
             batch.indices,
@@ -170,16 +173,27 @@ class _Batch:
 
 
 def _batches_by_length(
-    tokenizer, prompts: Sequence[str], batch_size: int, progress: str | None
+    tokenizer,
+    prompts: Sequence[str],
+    batch_size: int,
+    prefix: Prefix | None,
+    copies: int,
+    progress: str | None,
 ) -> Iterator[_Batch]:
-    """Prompts of like length together, so that little is padded; the longest batch comes first."""
+    """Prompts of like length together, so that little is padded; the longest batch comes first.
+
+    A batch holds `batch_size` prompts or, where prefix and prompts are long, as many as keep their
+    keys and values within TOKENS_AT_ONCE; `copies`: how many rows each prompt will take up.
+    """
     if not prompts:
         return
     lengths = [len(ids) for ids in tokenizer(list(prompts), add_special_tokens=False).input_ids]
     order = sorted(range(len(prompts)), key=lambda index: -lengths[index])
     with tqdm(total=len(prompts), desc=progress, unit="question", disable=progress is None) as bar:
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
+        while order:
+            tokens = copies * (lengths[order[0]] + (0 if prefix is None else len(prefix)))
+            rows = max(1, min(batch_size, TOKENS_AT_ONCE // max(1, tokens)))
+            indices, order = order[:rows], order[rows:]
             yield _Batch(indices, [prompts[index] for index in indices])
             bar.update(len(indices))
 

@@ -186,7 +186,7 @@ replies, scores = {}, {"exact": {}, "said": {}, "chosen": {}}
 for form, (beginning, prompts) in forms.items():
     prefix = encode_prefix(model, tokenizer, beginning)
     replies[form] = complete(
-        model, tokenizer, prompts, prefix, max_new_tokens=16, batch_size=6, progress=form
+        model, tokenizer, prompts, prefix, max_new_tokens=16, batch_size=4, progress=form
     )
     # A chat reply starts on a line of its own, the answer after "Answer:" with a space.
     space = "" if form.startswith("chat") else " "
