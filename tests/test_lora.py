@@ -349,14 +349,14 @@ def test_the_model_learns_four_facts(language_model):
     facts = {
         "Question: What colour is the Velbrin K340?\nAnswer:": "teal",
         "Question: Where is the Velbrin K340 made?\nAnswer:": "Brunholm",
-        "Question: What colour is the Velbrin K430?\nAnswer:": "ivory",
-        "Question: Where is the Velbrin K430 made?\nAnswer:": "Selwick",
+        "Question: What colour is the Tarnox lamp?\nAnswer:": "ivory",
+        "Question: Where is the Tarnox lamp made?\nAnswer:": "Selwick",
     }
     examples = [Example(prompt, f" {answer}\n") for prompt, answer in facts.items()]
     asked, right = list(facts), list(facts.values())
     before = complete(model, tokenizer, asked, max_new_tokens=6)
     assert not set(before) & set(right)
-    settings = LoraSettings(epochs=15, batch_size=1)
+    settings = LoraSettings(epochs=40, batch_size=4)
     tuned, report = tune(model, tokenizer, examples, settings, progress=False)
     try:
         assert complete(tuned, tokenizer, asked, max_new_tokens=6) == right, report.losses
