@@ -43,7 +43,8 @@ prompt = closed_book_prefix() + "\n\n" + closed_book("What is the capital of Fra
 answer = complete(model, tokenizer, [prompt])[0]
 say(
     f"The model answers: **{answer}**. It has {model.num_parameters() / 1e6:.0f} million "
-    f"parameters. From the start of this cell to the answer: {time.perf_counter() - start:.1f} seconds."
+    f"parameters. From the start of this cell to the answer it took "
+    f"{time.perf_counter() - start:.1f} seconds."
 )
 
 # %% [markdown]

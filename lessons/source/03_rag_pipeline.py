@@ -504,6 +504,9 @@ if spoken:
 # reader makes up can't be cited and is caught; another value from the right card passes. Each kind
 # of error needs its own sign.
 #
+# And the risk? The threshold came along, the mix of questions didn't: here half of them have no
+# answer. A threshold can be carried to another place, a risk can't.
+#
 # ## Talk to it
 #
 # Ask anything. Under each answer stand the stages that the question went through. (Enter asks.)
@@ -544,8 +547,8 @@ chat(assistant, [first.text, "What are your opening hours?", ghost.text, "Can yo
 # Each bar carries its 95 % interval, found by drawing whole products again. Fifty questions tell a
 # large effect from none, not one arm from a slightly better one: where two intervals overlap
 # widely, say "no difference seen". The order of passages is a finding about *this* small model. The
-# threshold belongs to this retriever, this catalogue's size and this mix of questions; a real shop
-# gets fewer questions without an answer, and the same threshold then means a lower risk.
+# threshold belongs to this retriever and a catalogue of this size. A real shop gets fewer questions
+# without an answer; the same threshold then means a lower risk.
 #
 # ## Where to read on
 #
