@@ -105,7 +105,7 @@ def two_by_two() -> str:
     return picture(
         cells,
         "One small model, one catalogue it has never seen",
-        f"n = {few} questions; tuned: mean of {seeds} seeds; intervals over products",
+        f"n = {few} questions; seeds of the tuned model: {seeds}; intervals over products",
     )
 
 
