@@ -138,26 +138,27 @@ from utils.worlds import attribute_list, prose_card
 solved = [(open_book(e.passage, e.question), e.answer) for e in READING_EXAMPLES]
 
 
-def reading_prompts(card, form: str) -> tuple[str, list[str]]:
+def completion_prompts(card, beginning: str = "") -> tuple[str, list[str]]:
     """The text that all prompts of a form begin with ("" for none), and the prompts."""
-    texts = [open_book(card(products[q.product]), q.text) for q in sample]
-    if form == "completion":
-        return "", texts
-    if form == "completion, examples":
-        return open_book_prefix(), texts
-    if form == "chat":
+    return beginning, [open_book(card(products[q.product]), q.text) for q in sample]
+
+
+def chat_prompts(card, examples=()) -> tuple[str, list[str]]:
+    """The same in the chat template, where all prompts begin with the solved turns."""
+    _, texts = completion_prompts(card)
+    if not examples:
         return "", [chat(tokenizer, text) for text in texts]
-    turn = "<|im_start|>user"  # each user's message begins so; the worked ones are the same for all
-    whole = [chat(tokenizer, text, solved).rpartition(turn) for text in texts]
+    turn = "<|im_start|>user"  # begins each message of the user's; only the last one differs
+    whole = [chat(tokenizer, text, examples).rpartition(turn) for text in texts]
     return whole[0][0], [turn + last for _, _, last in whole]
 
 
 forms = {
-    "chat, prose": reading_prompts(prose_card, "chat"),
-    "chat, list": reading_prompts(attribute_list, "chat"),
-    "chat, list, examples": reading_prompts(attribute_list, "chat, examples"),
-    "completion, list": reading_prompts(attribute_list, "completion"),
-    "completion, list, examples": reading_prompts(attribute_list, "completion, examples"),
+    "chat, prose": chat_prompts(prose_card),
+    "chat, list": chat_prompts(attribute_list),
+    "chat, list, examples": chat_prompts(attribute_list, solved),
+    "completion, list": completion_prompts(attribute_list),
+    "completion, list, examples": completion_prompts(attribute_list, open_book_prefix()),
 }
 beginning, prompts = forms["completion, list, examples"]
 print(beginning[-240:], prompts[0], sep="\n\n")
@@ -185,13 +186,11 @@ from utils.scoring import choose, normalise_answer
 replies, scores = {}, {"exact": {}, "said": {}, "chosen": {}}
 for form, (beginning, prompts) in forms.items():
     prefix = encode_prefix(model, tokenizer, beginning)
-    replies[form] = complete(
-        model, tokenizer, prompts, prefix, max_new_tokens=16, batch_size=4, progress=form
-    )
+    replies[form] = complete(model, tokenizer, prompts, prefix, max_new_tokens=16, progress=form)
     # A chat reply starts on a line of its own, the answer after "Answer:" with a space.
     space = "" if form.startswith("chat") else " "
     options = [[space + option for option in q.options] for q in sample]
-    likely = log_likelihoods(model, tokenizer, prompts, options, prefix, batch_size=2)
+    likely = log_likelihoods(model, tokenizer, prompts, options, prefix)
     pairs = list(zip(replies[form], sample, strict=True))
     scores["exact"][form] = [exact_match(reply, q.answer) for reply, q in pairs]
     scores["said"][form] = [
