@@ -154,7 +154,7 @@ check("q0_1")
 # %% [markdown]
 # ## Is this machine ready?
 #
-# The course's doctor looks at Python, packages, weights, memory and speed. What does not matter is
+# The course's doctor looks at Python, packages, weights, memory and speed. What is in order is
 # marked `ok`. Where it says `look` or `fix`, the arrow says what to do.
 
 # %%
@@ -169,7 +169,8 @@ print(examine())
 #   after a restart, and an update of the course does not touch them.
 # - **Your code** is in the notebook itself: save it with Ctrl+S.
 # - On Binder everything vanishes when you leave. Before you go, download the notebook (File,
-#   Download) and the folder `my_work`; next time upload them to the same place.
+#   Download) and the files in the folder `my_work` (right-click, Download); next time upload them
+#   to the same places.
 
 # %%
 from utils.checks import progress

@@ -190,7 +190,7 @@ for form, (beginning, prompts) in forms.items():
     # A chat reply starts on a line of its own, the answer after "Answer:" with a space.
     space = "" if form.startswith("chat") else " "
     options = [[space + option for option in q.options] for q in sample]
-    likely = log_likelihoods(model, tokenizer, prompts, options, prefix)
+    likely = log_likelihoods(model, tokenizer, prompts, options, prefix, progress=f"{form}: chosen")
     pairs = list(zip(replies[form], sample, strict=True))
     scores["exact"][form] = [exact_match(reply, q.answer) for reply, q in pairs]
     scores["said"][form] = [
@@ -242,8 +242,8 @@ reveal("l01_examples", measured["exact"]["completion, list, examples"])
 #
 # - Worked examples do more than anything else. They teach nothing about the products; they show
 #   what an answer looks like.
-# - *Chosen* is high where *exact* is low. The model could read the card all along. It did not say
-#   it in the form that was asked for.
+# - *Chosen* is high even where *exact* is low. Most of the time the model had read the card. It did
+#   not say so in the form that was asked for.
 # - So a bad score may be the prompt's fault, or the score's, before it is the model's.
 #
 # Whoever compares fine-tuning with a badly prompted model measures the prompt. Each arm of our
@@ -375,9 +375,12 @@ reasoning = [
     for q, a in zip(two_hop, two_products, strict=True)
 ]
 control = [exact_match(a, q.answer) for q, a in zip(two_hop, one_product, strict=True)]
-print(beside[0])
+wrong = [i for i, case in enumerate(reasoning) if not exact_match(case.answer, case.right)]
+shown = wrong[0] if wrong else 0
+print(beside[shown])
 say(
-    f"It answers: **{two_products[0]}** (right: {two_hop[0].answer}). "
+    f"It answers: **{two_products[shown]}** (right: {two_hop[shown].answer}). With the sibling's "
+    f"facts, {len(two_hop) - len(wrong)} of {len(two_hop)} answers are right. "
     f"Without the sibling's facts, {sum(control):.0f} of {len(control)} answers are right."
 )
 
@@ -569,10 +572,11 @@ for group, name in GROUPS.items():
 # - *Not sure*: which of the better forms is best. With so few questions their intervals overlap;
 #   only many more questions would tell.
 # - *Rough*: the causes. That a fact was in the training texts is our assumption, not an
-#   observation. And an answer like "8" for "eight" is sorted as wrong though it is right: no
-#   program replaces reading the cases.
-# - *One model, one size, one hasty tuning.* Larger models need fewer examples to answer in the
-#   right form, and careful tuning forgets less; lesson 06 looks into that.
+#   observation. An answer like "8" for "eight" is sorted as wrong though it is right, and one that
+#   stays in the wrong form with the fact in the prompt counts as a reasoning failure. No program
+#   replaces reading the cases.
+# - *One model, one size, one hasty tuning.* A larger model may need fewer examples to answer in the
+#   right form, and careful tuning may forget less; lesson 06 looks into that.
 #
 # ## Where to read on
 #
