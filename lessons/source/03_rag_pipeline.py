@@ -89,10 +89,8 @@ def passages_of(some_world):
 
 encoder = load_encoder()
 practice = make_world(seed=7)
-lexical, dense = (
-    LexicalRetriever(passages_of(practice)),
-    DenseRetriever(encoder, passages_of(practice)),
-)
+lexical = LexicalRetriever(passages_of(practice))
+dense = DenseRetriever(encoder, passages_of(practice))
 retrievers = {
     "by words (BM25)": lexical,
     "by meaning (dense)": dense,
@@ -100,10 +98,12 @@ retrievers = {
 }
 
 asked = questions(practice, "held_out")
+lines = []
 for name, retriever in retrievers.items():
     hits = retriever.search([q.text for q in asked], k=1)
     found = [float(row[0].passage.id == q.product) for row, q in zip(hits, asked, strict=True)]
-    say(f"- {name}: right card first {bootstrap(found, [q.product for q in asked])}")
+    lines.append(f"- {name}: right card first {bootstrap(found, [q.product for q in asked])}")
+say("\n".join(lines))
 
 # %% [markdown]
 # Names decide here, and words catch names. So: BM25. The whole of RAG now fits in four lines.
@@ -131,7 +131,7 @@ print(trace_text(pipeline.answer(first.text)))
 # Five arms answer the same questions. They differ only in what stands above the question: nothing,
 # a card of another family, the card that a search found (by meaning, by words), the right card.
 #
-# **Predict.**
+# **Predict.** Remember how often the search by meaning put the right card first.
 
 # %%
 predict(
@@ -268,7 +268,7 @@ check("q3_1")
 #
 # All three prompts below hold the right card. Two of them hold two siblings' cards as well.
 #
-# **Predict.**
+# **Predict.** Does more to read help, or does it distract?
 
 # %%
 ORDERS = ["one passage", "three, best last", "three, best first"]
@@ -430,6 +430,11 @@ show(
 say(f"Threshold: **{threshold:.2f}**. It answers {coverage:.0%} of the practice questions.")
 
 # %% [markdown]
+# **Explain.** The lowest scores, at the right end, belong to models that don't exist: refusing
+# those lowers the risk. After that the score has nothing more to say. Asking for a citation too
+# lowers the curve further, because it catches what the model made up. Every step to the left costs
+# answers.
+#
 # ### Exercise 3.3: a threshold that keeps the risk low
 #
 # A question is answered when its score is at least the threshold. Of the scores you are given,
