@@ -90,6 +90,9 @@ class Chat:
 
     def ask(self, question: str) -> None:
         """Put the answer on top of the list; a question that can't be taken stays in the box."""
+        if not question.strip():
+            self._say("Type a question first.")
+            return
         self._say("Reading ...")
         self.button.disabled = True
         try:
