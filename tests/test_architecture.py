@@ -16,8 +16,9 @@ ROWS = (  # from the ground up
     {"machine", "environment", "work", "display", "number_line", "differences"},
     {"pinned", "devices", "models", "worlds", "world_words", "world_names", "world_texts"}
     | {"retention"},
-    {"prompts", "inference", "scoring", "stats", "chunking", "ranking", "retrieval", "claims"},
-    {"abstain", "rag", "lora", "bad_cases", "world_needs"},
+    {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
+    | {"faiss_index", "index_files", "vector_index", "retrieval"},
+    {"abstain", "rag", "rerank", "lora", "bad_cases", "world_needs"},
     {"experiments", "injection"},
     {
         "judging",

@@ -1,0 +1,103 @@
+"""Re-rank: read a few passages more closely than a search over many can, and sort them anew.
+
+A retriever compares a question with every passage, so it must be quick. A *re-ranker* sees only the
+few best and may take its time. This one needs no model of its own: it asks the language model how
+likely the question is after each passage (Sachan et al. 2022, "Improving Passage Retrieval with
+Zero-Shot Question Generation", https://arxiv.org/abs/2204.07496). A question about the K340 is
+likelier after the card of the K340 than after that of the K345, because its name can be copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from utils.prompts import READING_EXAMPLES, SEPARATOR, WorkedExample
+from utils.retrieval import Hit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from utils.rag import Retriever
+
+ASKED_AFTER = "\nQuestion:"  # what stands between a passage and the question
+SHOWN = READING_EXAMPLES[:2]  # chosen on the development world (seed 7): better than none or five
+
+
+class LikelihoodReranker:
+    """Sorts passages by log P(question | passage), in nats, as the language model sees it."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[WorkedExample] = SHOWN,
+    ) -> None:
+        """Read the examples once: passages with a question each, which show the form."""
+        from utils.inference import encode_prefix
+
+        self.model, self.tokenizer = model, tokenizer
+        shown = SEPARATOR.join(f"{e.passage}{ASKED_AFTER} {e.question}" for e in examples)
+        self.prefix = encode_prefix(model, tokenizer, shown)
+
+    def rerank(
+        self,
+        queries: Sequence[str],
+        hits: Sequence[Sequence[Hit]],
+        progress: str | None = None,
+    ) -> list[list[Hit]]:
+        """Each query's hits in their new order; a hit's score is then the log-likelihood in nats.
+
+        Raises ValueError if there are not as many lists of hits as queries.
+        """
+        scores = self._scores(queries, hits, progress)
+        reranked = []
+        for number, found in enumerate(hits):
+            scored = [replace(hit, score=scores[number, hit.passage.id]) for hit in found]
+            scored.sort(key=lambda hit: -hit.score)
+            reranked.append([replace(hit, rank=rank) for rank, hit in enumerate(scored, start=1)])
+        return reranked
+
+    def _scores(self, queries, hits, progress) -> dict[tuple[int, str], float]:
+        """(number of the query, id of the passage) -> log-likelihood.
+
+        A passage that several queries found is read once, and all of these start from there.
+        """
+        from utils.inference import log_likelihoods
+
+        texts: dict[str, str] = {}  # passage id -> text
+        asking: dict[str, list[int]] = {}  # passage id -> numbers of the queries that found it
+        for number, (_, found) in enumerate(zip(queries, hits, strict=True)):
+            for hit in found:
+                texts[hit.passage.id] = hit.passage.text
+                asking.setdefault(hit.passage.id, []).append(number)
+        rows = log_likelihoods(
+            self.model,
+            self.tokenizer,
+            [f"{text}{ASKED_AFTER}" for text in texts.values()],
+            [[f" {queries[number]}" for number in asking[name]] for name in texts],
+            self.prefix,
+            progress=progress,
+        )
+        return {
+            (number, name): float(score)
+            for name, row in zip(texts, rows, strict=True)
+            for number, score in zip(asking[name], np.asarray(row), strict=True)
+        }
+
+
+class RerankedRetriever:
+    """A retriever whose best `pool` passages are sorted anew before the first k are returned."""
+
+    def __init__(self, retriever: Retriever, reranker: LikelihoodReranker, pool: int = 10) -> None:
+        if pool < 1:
+            raise ValueError(f"pool is {pool}; the re-ranker needs at least 1 passage.")
+        self.retriever, self.reranker, self.pool = retriever, reranker, pool
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """For each query its k best passages after re-ranking; scores are in nats."""
+        found = self.retriever.search(queries, max(k, self.pool))
+        return [hits[:k] for hits in self.reranker.rerank(queries, found)]
