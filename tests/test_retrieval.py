@@ -12,8 +12,6 @@ from utils.retrieval import (
     HybridRetriever,
     LexicalRetriever,
     Passage,
-    chunk_sentences,
-    chunk_windows,
     embed,
     evaluate,
     fuse,
@@ -305,66 +303,6 @@ def test_evaluate_keeps_the_order_of_equal_scores_and_counts_empty_results():
     assert list(evaluate(run_of(""), [{"b"}])["RR"]) == [0]
     with pytest.raises(ValueError, match="2 queries, but 1"):
         evaluate(run_of("a", "b"), [{"a"}])
-
-
-# --- cutting documents ----------------------------------------------------------------------
-
-TEXT = 'One is here. Dr. Grey said "Two!" Is this three?\nFour costs 3.5 coins, e.g. silver.  '
-
-
-def test_sentences():
-    assert [passage.text for passage in chunk_sentences(TEXT, size=1)] == [
-        "One is here.",
-        'Dr. Grey said "Two!"',
-        "Is this three?",
-        "Four costs 3.5 coins, e.g. silver.",
-    ]
-    assert [p.text for p in chunk_sentences("これは一。これは二。", size=1)] == [
-        "これは一。",
-        "これは二。",
-    ]
-
-
-def test_sentences_with_overlap():
-    texts = [passage.text for passage in chunk_sentences("A. B. C. D. E.", size=3, overlap=1)]
-    assert texts == ["A. B. C.", "C. D. E."]
-
-
-@pytest.mark.parametrize("cut", [chunk_sentences, chunk_windows])
-@pytest.mark.parametrize(("size", "overlap"), [(1, 0), (3, 0), (3, 2), (4, 1), (100, 99)])
-def test_passages_are_slices_that_cover_the_document(cut, size, overlap):
-    text = " ".join(prose_card(product) for product in make_world().products[:4])
-    passages = cut(text, size, overlap, document="catalogue")
-    covered = np.zeros(len(text), dtype=bool)
-    for passage in passages:
-        assert text[passage.start : passage.start + len(passage.text)] == passage.text
-        assert passage.document == "catalogue"
-        covered[passage.start : passage.start + len(passage.text)] = True
-    assert all(text[place].isspace() for place in np.flatnonzero(~covered))
-    assert len({passage.id for passage in passages}) == len(passages)
-
-
-def test_windows_by_hand():
-    texts = [passage.text for passage in chunk_windows("a b c d e f g", size=3, overlap=1)]
-    assert texts == ["a b c", "c d e", "e f g"]
-    # The last window is not a mere part of the one before it.
-    assert [p.text for p in chunk_windows("a b c d", size=3, overlap=2)] == ["a b c", "b c d"]
-    assert [p.text for p in chunk_windows("a b", size=5)] == ["a b"]
-
-
-def test_windows_of_one_giant_line_and_of_nothing():
-    assert len(chunk_windows("word " * 100_000, size=100)) == 1000
-    assert [p.text for p in chunk_windows("x" * 50_000, size=100)] == ["x" * 50_000]
-    assert chunk_windows("", size=3) == chunk_sentences("  \n ", size=3) == []
-
-
-@pytest.mark.parametrize("cut", [chunk_sentences, chunk_windows])
-@pytest.mark.parametrize(
-    ("size", "overlap", "message"), [(0, 0, "size"), (3, 3, "overlap"), (3, -1, "overlap")]
-)
-def test_cutting_names_bad_sizes(cut, size, overlap, message):
-    with pytest.raises(ValueError, match=message):
-        cut("a b c", size, overlap)
 
 
 # --- on the catalogue -----------------------------------------------------------------------

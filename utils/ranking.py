@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from utils.retrieval import Hit
+    from utils.passages import Hit
 
 
 def fuse(rankings: Iterable[Sequence[str]], k: int = 60) -> list[tuple[str, float]]:
