@@ -10,6 +10,7 @@ from utils.retrieval import (
     DenseRetriever,
     Hit,
     HybridRetriever,
+    IndexFileError,
     LexicalRetriever,
     Passage,
     embed,
@@ -26,7 +27,7 @@ CARDS = [
     Passage("K340", "The Velbrin K340 is a lantern. It comes in teal."),
     Passage("K340 Lite", "The Velbrin K340 Lite is a lantern. It comes in navy."),
     Passage("K430", "The Velbrin K430 is a lantern. It comes in ivory."),
-    Passage("kettle", "A kettle of copper boils water for tea."),
+    Passage("kettle", "A kettle of copper boils water for tea.", metadata={"kind": "kettle"}),
 ]
 
 
@@ -45,9 +46,10 @@ class CountingEncoder:
         return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
 
 
-def retrievers():
-    dense, lexical = DenseRetriever(CountingEncoder(), CARDS), LexicalRetriever(CARDS)
-    return [dense, lexical, HybridRetriever(dense, lexical)]
+def retrievers(cards=CARDS):
+    dense, lexical = DenseRetriever(CountingEncoder(), cards), LexicalRetriever(cards)
+    hybrid = HybridRetriever(DenseRetriever(CountingEncoder(), cards), LexicalRetriever(cards))
+    return [dense, lexical, hybrid]
 
 
 def ids(hits):
@@ -86,6 +88,7 @@ class TestEveryRetriever:
             (["teal"], 0, ValueError, "at least 1"),
             (["teal"], -2, ValueError, "at least 1"),
             (["teal", "  "], 1, ValueError, "number 2 is empty"),
+            ([""], 1, ValueError, "number 1 is empty"),
             ("teal", 1, TypeError, r"\[question\]"),
         ],
     )
@@ -94,19 +97,36 @@ class TestEveryRetriever:
             retriever.search(queries, k=k)
 
     def test_odd_questions_do_no_harm(self, retriever):
-        odd = ["ランタンは何色ですか", "?!", "lantern " * 2000, "\x00 teal", "🏮"]
-        assert len(retriever.search(odd, k=2)) == len(odd)
+        odd = ["ランタンは何色ですか", "?!", "lantern " * 1250, "x" * 10_000, "\x00 teal", "🏮"]
+        found = retriever.search(odd, k=2)
+        assert len(found) == len(odd)
+        assert "K340" in ids(retriever.search(["teal " * 2000], k=4)[0])
 
     def test_search_prints_nothing(self, retriever, capfd):
         retriever.search(["teal"], k=1)
         captured = capfd.readouterr()
         assert captured.out == captured.err == ""
 
+    def test_a_filter_leaves_what_fits_and_still_gives_k(self, retriever):
+        asked = ["Velbrin lantern of copper"]
+        (hits,) = retriever.search(asked, k=2, where=lambda passage: "K340" in passage.id)
+        assert sorted(ids(hits)) == ["K340", "K340 Lite"]
+        assert [hit.rank for hit in hits] == [1, 2]
+        (hits,) = retriever.search(asked, k=9, where=lambda p: p.metadata.get("kind") == "kettle")
+        assert ids(hits) == ["kettle"]
+        assert retriever.search(asked, k=2, where=lambda passage: False) == [[]]
+        with pytest.raises(TypeError, match="function"):
+            retriever.search(asked, k=2, where={"kind": "kettle"})
+
 
 @pytest.mark.parametrize(
     "make",
-    [lambda passages: DenseRetriever(CountingEncoder(), passages), LexicalRetriever],
-    ids=["dense", "lexical"],
+    [
+        lambda passages: DenseRetriever(CountingEncoder(), passages),
+        lambda passages: DenseRetriever(CountingEncoder(), passages, index="hnsw"),
+        LexicalRetriever,
+    ],
+    ids=["dense", "hnsw", "lexical"],
 )
 def test_bad_corpus_is_named(make):
     with pytest.raises(ValueError, match="no passages"):
@@ -124,6 +144,90 @@ def test_one_passage_is_a_corpus_too():
 def test_hybrid_refuses_two_different_corpora():
     with pytest.raises(ValueError, match="same passages"):
         HybridRetriever(DenseRetriever(CountingEncoder(), CARDS), LexicalRetriever(CARDS[:2]))
+
+
+# --- documents that change ------------------------------------------------------------------
+
+GUIDE = [
+    Passage("guide#1", "The lantern glows teal.", "guide"),
+    Passage("guide#2", "The lantern has a handle of walnut.", "guide"),
+]
+SHEET = [Passage("sheet#1", "A kettle of copper.", "sheet")]
+
+
+@pytest.mark.parametrize("number", range(3), ids=["dense", "lexical", "hybrid"])
+class TestChanges:
+    def everything(self, retriever):
+        """What a question that fits all passages finds."""
+        (hits,) = retriever.search(["the lantern of copper and walnut in teal and zinc"], k=100)
+        return {hit.passage for hit in hits}
+
+    def test_what_is_added_is_found(self, number):
+        retriever = retrievers(GUIDE)[number]
+        retriever.add(SHEET)
+        assert self.everything(retriever) == set(GUIDE + SHEET) == set(retriever.passages)
+        assert ids(retriever.search([SHEET[0].text], k=1)[0]) == ["sheet#1"]
+
+    def test_an_edit_leaves_nothing_of_the_old_text(self, number):
+        retriever = retrievers(GUIDE + SHEET)[number]
+        new = [Passage("guide#1", "The lantern is of zinc.", "guide")]
+        retriever.update("guide", new)
+        assert self.everything(retriever) == set(new + SHEET) == set(retriever.passages)
+        assert ids(retriever.search(["zinc"], k=1)[0]) == ["guide#1"]
+
+    def test_what_is_deleted_is_gone_to_the_last(self, number):
+        retriever = retrievers(GUIDE + SHEET)[number]
+        retriever.delete("guide")
+        assert self.everything(retriever) == set(SHEET)
+        retriever.delete("sheet")
+        assert self.everything(retriever) == set() == set(retriever.passages)
+        retriever.add(GUIDE)
+        assert self.everything(retriever) == set(GUIDE)
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            (lambda r: r.add([]), ValueError, "no passages"),
+            (lambda r: r.add(SHEET), ValueError, "'sheet#1'"),
+            (lambda r: r.delete("leaflet"), LookupError, "'leaflet'"),
+            (lambda r: r.update("leaflet", SHEET), LookupError, "'leaflet'"),
+            (lambda r: r.update("guide", SHEET), ValueError, "belongs to 'sheet'"),
+            (lambda r: r.update("guide", []), ValueError, "no passages"),
+        ],
+    )
+    def test_a_bad_change_is_named_and_changes_nothing(self, number, change, error, message):
+        retriever = retrievers(GUIDE + SHEET)[number]
+        with pytest.raises(error, match=message):
+            change(retriever)
+        assert self.everything(retriever) == set(GUIDE + SHEET)
+
+
+def test_a_hybrid_stays_whole_when_embedding_fails():
+    class FailingEncoder(CountingEncoder):
+        def encode(self, texts, **options):
+            if any("zinc" in text for text in texts):
+                raise MemoryError("too much zinc")
+            return super().encode(texts, **options)
+
+    hybrid = HybridRetriever(DenseRetriever(FailingEncoder(), GUIDE), LexicalRetriever(GUIDE))
+    with pytest.raises(MemoryError):
+        hybrid.add([Passage("z", "zinc", "z")])
+    assert hybrid.dense.passages == hybrid.lexical.passages == GUIDE
+
+
+def test_hard_texts_are_passages_too():
+    cards = [
+        Passage("giant", "copper " * 140_000),
+        Passage("one word", "x" * 1_000_000),
+        Passage("Chinese", "这盏灯是蓝色的。"),
+        Passage("Russian", "Лампа светит десять часов."),
+    ]
+    asked = {"copper": "giant", "什么灯是蓝色的": "Chinese", "Сколько светит лампа": "Russian"}
+    for retriever in retrievers(cards)[1:]:
+        found = retriever.search(list(asked), k=1)
+        assert [ids(hits) for hits in found][0] == ["giant"]
+    lexical = LexicalRetriever(cards)
+    assert [ids(hits) for hits in lexical.search(list(asked), k=1)] == [[n] for n in asked.values()]
 
 
 # --- by meaning -----------------------------------------------------------------------------
@@ -154,6 +258,43 @@ def test_flat_index_agrees_with_numpy():
     (hits,) = retriever.search([query], k=4)
     assert ids(hits) == [CARDS[number].id for number in np.argsort(-cosines)]
     assert [hit.score for hit in hits] == pytest.approx(sorted(cosines, reverse=True), abs=1e-6)
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_short_cuts_find_the_same_in_a_small_corpus(index):
+    passages = [Passage(p.name, prose_card(p), p.name) for p in make_world().products[:40]]
+    asked = [passage.text[:60] for passage in passages]
+    flat = DenseRetriever(CountingEncoder(), passages)
+    short = DenseRetriever(CountingEncoder(), passages, index=index, probes=8, ef_search=64)
+    assert short.index.settings.kind == index
+    for a, b in zip(flat.search(asked, 5), short.search(asked, 5), strict=True):
+        assert [hit.score for hit in a] == pytest.approx([hit.score for hit in b], abs=1e-5)
+
+
+def test_a_saved_retriever_is_the_same_with_its_encoder_only(tmp_path):
+    retriever = DenseRetriever(CountingEncoder(), CARDS)
+    folder = retriever.save(tmp_path / "index")
+    asked = ["Velbrin lantern teal", "tea"]
+    encoder = CountingEncoder()
+    loaded = DenseRetriever.load(folder, encoder)
+    assert sum(len(batch) for batch in encoder.batches) == 1  # one passage is embedded, not all
+    assert loaded.passages == CARDS
+    assert loaded.search(asked, 4) == retriever.search(asked, 4)
+
+    class Backwards(CountingEncoder):
+        def encode(self, texts, **options):
+            return super().encode(texts, **options)[:, ::-1]
+
+    class Short(CountingEncoder):
+        def get_embedding_dimension(self):
+            return 5
+
+    for other in (Backwards(), Short()):
+        with pytest.raises(ValueError, match="did not make the saved vectors"):
+            DenseRetriever.load(folder, other)
+    (folder / "passages.json").write_text("{", encoding="utf-8")
+    with pytest.raises(IndexFileError, match="Build the index again"):
+        DenseRetriever.load(folder, CountingEncoder())
 
 
 def test_real_vectors_have_length_one_and_do_not_depend_on_batches(encoder):
@@ -192,6 +333,11 @@ def test_tokenise_keeps_model_names_whole(text, model):
 def test_tokenise_keeps_codes_and_suffixes_and_drops_stop_words():
     assert tokenise("What is the K340 Lite?") == ["k340", "lite", "model:k340 lite"]
     assert tokenise("What is it?") == []
+
+
+def test_tokenise_takes_chinese_and_japanese_characters_for_words():
+    assert tokenise("蓝灯 K340。") == ["蓝", "灯", "k340", "model:k340"]
+    assert tokenise("Лампа, 램프") == ["лампа", "램프"]
 
 
 def test_names_that_begin_alike_are_told_apart():

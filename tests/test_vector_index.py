@@ -1,6 +1,7 @@
 """Every kind of vector index finds what a plain comparison finds, and keeps nothing by mistake."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,15 +144,18 @@ def test_recall_survives_deletions(kind, clustered):
 
 
 @every_kind
-def test_a_filter_still_gives_k_and_the_right_ones(kind, clustered):
+@pytest.mark.parametrize("every", [150, 20, 5])
+def test_a_filter_still_gives_k_and_the_right_ones(kind, every, clustered):
     passages, vectors, queries = clustered
     index = VectorIndex(64, kind)
     index.add(passages, vectors)
-    rare = {f"d#{n}" for n in range(0, 3000, 150)}
+    # What is left lies in one corner, as a filter by subject leaves it; many queries lie elsewhere.
+    corner = np.argsort(vectors[:, 0])[: 3000 // every]
+    wanted = {f"d#{n}" for n in corner}
     stored = {p.id: (p, v) for p, v in zip(passages, vectors, strict=True)}
-    found = index.search(queries[:20], 10, lambda passage: passage.id in rare)
-    for query, hits in zip(queries, found, strict=False):
-        assert ids(hits) == brute_force(stored, query, 10, lambda p: p.id in rare)[0]
+    found = index.search(queries[:20], 10, lambda passage: passage.id in wanted)
+    for query, hits in zip(queries[:20], found, strict=True):
+        assert ids(hits) == brute_force(stored, query, 10, lambda p: p.id in wanted)[0]
         assert len(hits) == 10
 
 
@@ -364,16 +368,21 @@ def test_saving_again_replaces_and_a_foreign_folder_is_left_alone(tmp_path):
     assert (mine / "letter.txt").read_text(encoding="utf-8") == "Dear"
 
 
-@pytest.mark.parametrize("failing", ["_write_json", "_sha256"])
-def test_a_save_that_fails_leaves_the_old_index_whole(tmp_path, monkeypatch, failing):
+@pytest.mark.parametrize(
+    ("owner", "name"), [(index_files, "_write_json"), (index_files, "_sha256"), (Path, "rename")]
+)
+def test_a_save_that_fails_leaves_the_old_index_whole(tmp_path, monkeypatch, owner, name):
     index, _ = filled("flat")
     index.save(tmp_path / "index")
     index.delete("1")
+    ordinary = getattr(owner, name)
 
     def fail(*arguments):
+        if name == "rename" and arguments[0].name != "new":
+            return ordinary(*arguments)  # only what would put the new index in place fails
         raise OSError("no space left")
 
-    monkeypatch.setattr(index_files, failing, fail)
+    monkeypatch.setattr(owner, name, fail)
     with pytest.raises(OSError, match="no space"):
         index.save(tmp_path / "index")
     monkeypatch.undo()

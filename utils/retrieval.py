@@ -1,48 +1,54 @@
 """Find the passages that a question needs: by meaning, by words, and by both.
 
-Three retrievers share one call, ``search(queries, k)``, which returns for each query a list of
-hits, best first:
+Three retrievers share one call, ``search(queries, k, where=None)``, which returns for each query a
+list of hits, best first; ``where`` is a function that says of a passage whether it may be found.
 
 * `DenseRetriever` compares meanings: texts become vectors, and FAISS finds the nearest.
 * `LexicalRetriever` compares words: BM25 (Robertson & Zaragoza 2009) by the library bm25s.
 * `HybridRetriever` merges the two rankings (Cormack, Clarke & Buettcher 2009).
 
-Cutting documents into passages is in `utils.chunking`, merging and scoring rankings in
-`utils.ranking`; both can be imported from here.
+They also share ``add(passages)``, ``update(document, passages)`` for a document with a new text,
+and ``delete(document)``. Cutting documents into passages is in `utils.chunking`, vectors and their
+indexes in `utils.vector_index`, merging and scoring rankings in `utils.ranking`; what lessons need
+of them can be imported from here.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from utils.chunking import Passage, chunk_sentences, chunk_windows
+from utils.chunking import CJK, chunk_by_structure, chunk_sentences, chunk_windows
+from utils.faiss_index import import_faiss
+from utils.index_files import IndexFileError
+from utils.passages import (
+    Filter,
+    Hit,
+    Passage,
+    check_document,
+    check_edit,
+    check_filter,
+    check_new,
+    rank_hits,
+)
 from utils.ranking import evaluate, fuse, recall_at_k, reciprocal_rank
+from utils.vector_index import VectorIndex
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["DenseRetriever", "Hit", "HybridRetriever", "LexicalRetriever", "Passage"]
-__all__ += ["chunk_sentences", "chunk_windows", "embed", "evaluate", "fuse", "import_faiss"]
-__all__ += ["recall_at_k", "reciprocal_rank", "tokenise"]
+__all__ = ["DenseRetriever", "Hit", "HybridRetriever", "IndexFileError", "LexicalRetriever"]
+__all__ += ["Passage", "VectorIndex", "chunk_by_structure", "chunk_sentences", "chunk_windows"]
+__all__ += ["embed", "evaluate", "fuse", "import_faiss", "recall_at_k", "reciprocal_rank"]
+__all__ += ["tokenise"]
 
 SMALLEST_POOL = 50  # passages that each retriever hands to fusion, at least
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A passage that was found; ``rank`` counts from 1, a higher ``score`` is better."""
-
-    passage: Passage
-    score: float
-    rank: int
+SAME_VECTOR = 0.99  # cosine; the same text on another machine differs by rounding only
 
 
 # --- by meaning -----------------------------------------------------------------------------
@@ -80,46 +86,91 @@ def embed(
 class DenseRetriever:
     """Finds passages whose vectors point the way the query's does (cosine similarity)."""
 
-    def __init__(self, encoder: SentenceTransformer, passages: Sequence[Passage]) -> None:
-        """Embed and index the passages. Raises ValueError for none, or for one id used twice."""
+    def __init__(
+        self,
+        encoder: SentenceTransformer,
+        passages: Sequence[Passage],
+        index: str = "flat",
+        **knobs: int,
+    ) -> None:
+        """Embed and index the passages. Raises ValueError for none, or for one id used twice.
+
+        index: "flat" compares with every passage; "ivf" and "hnsw" take short cuts, and ``knobs``
+        are theirs, such as ``probes=4`` (`utils.faiss_index.IndexSettings` has them all).
+        """
         self.encoder = encoder
-        self.passages = _checked_passages(passages)
-        self.vectors = embed(encoder, [passage.text for passage in self.passages])
-        # Inner product of vectors of length 1 is the cosine. "Flat": compares with every passage.
-        self.index = import_faiss().IndexFlatIP(self.vectors.shape[1])
-        self.index.add(self.vectors)
+        self.index = VectorIndex(encoder.get_embedding_dimension(), index, **knobs)
+        self.add(passages)
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    @property
+    def passages(self) -> list[Passage]:
+        """The passages that can be found."""
+        return self.index.passages
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """A copy of their vectors: float32, shape (passages, dimensions)."""
+        return self.index.vectors
+
+    def add(self, passages: Sequence[Passage]) -> None:
+        """Add passages. Raises ValueError for none, or for an id that is there already."""
+        self.index.add(passages, self._embed(passages))
+
+    def update(self, document: str, passages: Sequence[Passage]) -> None:
+        """Put these passages in the place of all that the document had before.
+
+        Raises LookupError for an unknown document, ValueError for passages that don't fit.
+        """
+        self.index.update(document, passages, self._embed(passages))
+
+    def delete(self, document: str) -> None:
+        """Delete all passages of a document. Raises LookupError if there is no such document."""
+        self.index.delete(document)
+
+    def search(
+        self, queries: Sequence[str], k: int, where: Filter | None = None
+    ) -> list[list[Hit]]:
         """For each query its ``k`` nearest passages (all of them where there are fewer)."""
-        _check_search(queries, k)
-        if not queries:
-            return []
-        k = min(k, len(self.passages))
-        scores, numbers = self.index.search(embed(self.encoder, queries), k)
-        return [
-            _hits(self.passages, row_numbers, row_scores)
-            for row_numbers, row_scores in zip(numbers, scores, strict=True)
-        ]
+        _check_search(queries, k, where)
+        return self.index.search(embed(self.encoder, queries), k, where)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write passages and vectors as a folder, whole or not at all; the encoder isn't in it."""
+        return self.index.save(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, encoder: SentenceTransformer) -> DenseRetriever:
+        """Read what `save` wrote, to be used with the encoder that made its vectors.
+
+        Raises IndexFileError if the folder is missing, damaged or of another version, and
+        ValueError if the encoder is another one: its vectors would mean nothing here.
+        """
+        retriever = cls.__new__(cls)  # without __init__, which would embed all passages again
+        retriever.encoder, retriever.index = encoder, VectorIndex.load(folder)
+        _check_encoder(retriever)
+        return retriever
+
+    def _embed(self, passages: Sequence[Passage]) -> np.ndarray:
+        return embed(self.encoder, [passage.text for passage in passages])
 
 
-def import_faiss() -> Any:
-    """The module ``faiss``, made safe to use beside torch.
-
-    On macOS both bring an OpenMP library of their own, and the second one to start ends the
-    process ("OMP: Error #15"). The usual remedy is to allow both, and one thread for FAISS.
-    """
-    if sys.platform == "darwin":
-        os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
-    import faiss
-
-    if sys.platform == "darwin":
-        faiss.omp_set_num_threads(1)
-    return faiss
+def _check_encoder(retriever: DenseRetriever) -> None:
+    """The encoder must give a stored passage the vector that is stored with it."""
+    same = retriever.encoder.get_embedding_dimension() == retriever.index.settings.dimensions
+    if same and len(retriever.index):
+        first = retriever._embed(retriever.passages[:1])[0]
+        same = float(first @ retriever.vectors[0]) > SAME_VECTOR
+    if not same:
+        raise ValueError(
+            "This encoder did not make the saved vectors: load the one that did, or build the "
+            "index again with this one."
+        )
 
 
 # --- by words -------------------------------------------------------------------------------
 
-WORD = re.compile(r"\w+")
+# A Chinese or Japanese character is a word: those languages write no spaces between words.
+WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
 # "K340", "K-340 Lite": a code with a digit, and capitalised words that directly follow it.
 MODEL = re.compile(r"\b[A-Z]+-?\d[\w-]*(?: [A-Z][a-z]+\b)*")
 
@@ -150,31 +201,68 @@ class LexicalRetriever:
 
         ``tokenise`` turns a text into a list of words.
         """
-        import bm25s
-
-        self.passages = _checked_passages(passages)
         self.tokenise = tokenise
-        words = [tokenise(passage.text) for passage in self.passages]
-        if not any(words):
+        self._count(check_new(passages))
+        if self.index is None:
             raise ValueError("No passage contains a word: there is nothing to search.")
-        self.index = bm25s.BM25()
-        self.index.index(words, show_progress=False)
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    def add(self, passages: Sequence[Passage]) -> None:
+        """Add passages. Raises ValueError for none, or for an id that is there already."""
+        held = {passage.id for passage in self.passages}
+        self._count(self.passages + check_new(passages, held))
+
+    def update(self, document: str, passages: Sequence[Passage]) -> None:
+        """Put these passages in the place of all that the document had before.
+
+        Raises LookupError for an unknown document, ValueError for passages that don't fit.
+        """
+        passages = check_edit(document, passages, self.passages)
+        self._count(self._without(document) + passages)
+
+    def delete(self, document: str) -> None:
+        """Delete all passages of a document. Raises LookupError if there is no such document."""
+        check_document(document, self.passages)
+        self._count(self._without(document))
+
+    def search(
+        self, queries: Sequence[str], k: int, where: Filter | None = None
+    ) -> list[list[Hit]]:
         """For each query its ``k`` best passages.
 
         A passage that shares no word with the query is no hit, so there may be fewer than ``k``,
         or none. Of passages with equal scores the one that came first in the corpus is first.
+        How rare a word is counts in the whole corpus, also where ``where`` leaves a part of it.
         """
-        _check_search(queries, k)
+        _check_search(queries, k, where)
+        allowed = [where is None or bool(where(passage)) for passage in self.passages]
         results = []
         for query in queries:
             words = self.tokenise(query)
-            scores = self.index.get_scores(words) if words else np.zeros(len(self.passages))
+            if self.index is None or not words:
+                results.append([])
+                continue
+            scores = np.where(allowed, self.index.get_scores(words), 0)
             best = np.argsort(-scores, kind="stable")[:k]
             best = best[scores[best] > 0]
-            results.append(_hits(self.passages, best, scores[best]))
+            results.append(rank_hits([self.passages[row] for row in best], scores[best]))
         return results
+
+    def _without(self, document: str) -> list[Passage]:
+        return [passage for passage in self.passages if passage.document != document]
+
+    def _count(self, passages: list[Passage]) -> None:
+        """Count all words anew: each passage changes how rare its words are for all others.
+
+        So bm25s has no index to which one could add. Counting takes milliseconds for a thousand
+        passages.
+        """
+        import bm25s
+
+        words = [self.tokenise(passage.text) for passage in passages]
+        self.index = bm25s.BM25() if any(words) else None  # None: no word, nothing to be found
+        if self.index is not None:
+            self.index.index(words, show_progress=False)
+        self.passages = passages
 
 
 # --- by both --------------------------------------------------------------------------------
@@ -184,60 +272,64 @@ class HybridRetriever:
     """Merges what a dense and a lexical retriever find in the same passages."""
 
     def __init__(self, dense: DenseRetriever, lexical: LexicalRetriever) -> None:
+        """Raises ValueError if the two hold different passages."""
         self.dense = dense
         self.lexical = lexical
-        self.passages = dense.passages
-        self._by_id = {passage.id: passage for passage in dense.passages}
-        if self._by_id.keys() != {passage.id for passage in lexical.passages}:
+        if {passage.id for passage in dense.passages} != {p.id for p in lexical.passages}:
             raise ValueError("The two retrievers must hold the same passages.")
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    @property
+    def passages(self) -> list[Passage]:
+        """The passages that can be found."""
+        return self.dense.passages
+
+    # The dense retriever changes first: embedding can fail, and the checks are the same in both,
+    # so the two never hold different passages.
+
+    def add(self, passages: Sequence[Passage]) -> None:
+        """Add passages to both retrievers; see theirs."""
+        self.dense.add(passages)
+        self.lexical.add(passages)
+
+    def update(self, document: str, passages: Sequence[Passage]) -> None:
+        """Give a document new passages in both retrievers; see theirs."""
+        self.dense.update(document, passages)
+        self.lexical.update(document, passages)
+
+    def delete(self, document: str) -> None:
+        """Delete a document in both retrievers; see theirs."""
+        self.dense.delete(document)
+        self.lexical.delete(document)
+
+    def search(
+        self, queries: Sequence[str], k: int, where: Filter | None = None
+    ) -> list[list[Hit]]:
         """For each query the ``k`` best of both rankings; a hit's score is its points."""
-        _check_search(queries, k)
+        _check_search(queries, k, where)
         pool = max(k, SMALLEST_POOL)
         results = []
         for both in zip(
-            self.dense.search(queries, pool), self.lexical.search(queries, pool), strict=True
+            self.dense.search(queries, pool, where),
+            self.lexical.search(queries, pool, where),
+            strict=True,
         ):
+            by_id = {hit.passage.id: hit.passage for hits in both for hit in hits}
             fused = fuse([hit.passage.id for hit in hits] for hits in both)[:k]
-            results.append(
-                [
-                    Hit(self._by_id[name], points, rank)
-                    for rank, (name, points) in enumerate(fused, start=1)
-                ]
-            )
+            found = [by_id[name] for name, _ in fused]
+            results.append(rank_hits(found, [points for _, points in fused]))
         return results
 
 
 # --- checks of what comes in ----------------------------------------------------------------
 
 
-def _checked_passages(passages: Sequence[Passage]) -> list[Passage]:
-    passages = list(passages)
-    if not passages:
-        raise ValueError("There are no passages: a retriever needs at least one.")
-    seen: set[str] = set()
-    for passage in passages:
-        if passage.id in seen:
-            raise ValueError(f"Two passages have the id {passage.id!r}; ids must differ.")
-        seen.add(passage.id)
-    return passages
-
-
-def _check_search(queries: Sequence[str], k: int) -> None:
+def _check_search(queries: Sequence[str], k: int, where: Filter | None) -> None:
     if isinstance(queries, str):
         raise TypeError("queries must be a list of questions; for one question write [question].")
     if k < 1:
         raise ValueError(f"k is {k}; ask for at least 1 passage.")
+    if where is not None:
+        check_filter(where)
     for number, query in enumerate(queries):
         if not query.strip():
             raise ValueError(f"Question number {number + 1} is empty.")
-
-
-def _hits(
-    passages: Sequence[Passage], numbers: Iterable[int], scores: Iterable[float]
-) -> list[Hit]:
-    return [
-        Hit(passages[number], float(score), rank)
-        for rank, (number, score) in enumerate(zip(numbers, scores, strict=True), start=1)
-    ]
