@@ -59,8 +59,9 @@ def run(
     start = time.perf_counter()
     values = experiment(configuration)
     result = Result(name, asdict(configuration), values, provenance(time.perf_counter() - start))
-    _write(own / _file_name(name, configuration), result)
-    return result
+    path = own / _file_name(name, configuration)
+    _write(path, result)
+    return _read(path)  # as every later call will find it: JSON knows no tuples
 
 
 def known(name: str, configuration, folder: Path | None = None) -> Result | None:
