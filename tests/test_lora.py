@@ -6,6 +6,8 @@ last one teaches the course's model.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from peft import PeftModel
@@ -14,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from utils import lora
 from utils.inference import complete
 from utils.lora import (
+    PROJECTIONS,
     Example,
     LoraSettings,
     load_adapter,
@@ -254,6 +257,16 @@ def test_what_is_saved_loads_here_and_in_plain_peft(tuned, tmp_path):
     ):
         torch.testing.assert_close(logits(loaded), expected, atol=5e-3, rtol=5e-3)  # half precision
         assert not torch.allclose(logits(loaded), logits(tiny_model()), atol=5e-2)
+
+
+def test_the_saved_configuration_holds_nothing_of_this_machine_or_of_chance(tuned, tmp_path):
+    tuned.peft_config["default"].base_model_name_or_path = str(tmp_path / "weights" / "a-model")
+    folder = save_adapter(tuned, tmp_path / "adapter")
+    text = (folder / "adapter_config.json").read_text(encoding="utf-8")
+    values = json.loads(text)
+    assert values["base_model_name_or_path"] == "a-model"
+    assert values["target_modules"] == sorted(PROJECTIONS)
+    assert str(tmp_path) not in text
 
 
 def test_saving_again_replaces_the_adapter(tuned, tmp_path):

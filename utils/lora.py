@@ -169,7 +169,7 @@ def save_adapter(tuned: PeftModel, folder: str | Path, notes: dict | None = None
     try:
         tuned.save_pretrained(part)
         (part / "README.md").unlink(missing_ok=True)  # peft's form to fill in; notes.json says it
-        _forget_base_path(part / "adapter_config.json")
+        _tidy(part / "adapter_config.json")
         weights = load_file(part / "adapter_model.safetensors")
         save_file(
             {name: matrix.half() for name, matrix in weights.items()},
@@ -195,10 +195,11 @@ def load_adapter(model, folder: str | Path) -> PeftModel:
     return PeftModel.from_pretrained(model, str(folder)).eval()
 
 
-def _forget_base_path(config: Path) -> None:
-    """Name the base model by its folder's name: where it lay on this machine helps no one else."""
+def _tidy(config: Path) -> None:
+    """Make equal adapters equal files: what depends on the machine or on chance is taken out."""
     values = json.loads(config.read_text(encoding="utf-8"))
     values["base_model_name_or_path"] = Path(values["base_model_name_or_path"] or "").name
+    values["target_modules"] = sorted(values["target_modules"])  # peft keeps them as a set
     config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
