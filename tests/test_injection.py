@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -73,9 +72,7 @@ def test_every_fact_is_met_as_often_as_any_other_in_every_teaching(world, teachi
         facts = next(product.facts for product in world.products if product.name == name)
         met.update((name, value) for value in facts.values() if value.lower() in words)
     times = {met[name, value] * handed["settings"].epochs for name, _, value in facts_of(world)}
-    assert len(times) == 1
-    # Epochs are whole, so an arm may stay a little below the number that was wanted.
-    assert 0.8 * EXPOSURES <= times.pop() <= EXPOSURES
+    assert times == {EXPOSURES}
 
 
 @pytest.mark.parametrize("teaching", TEACHINGS)
@@ -222,22 +219,6 @@ def test_a_run_with_a_teaching_keeps_its_adapter_and_report(faked_run, tmp_path)
     json.dumps(values)  # plain JSON, as a result must be
 
 
-def test_the_command_makes_each_run_once_and_the_base_model_for_one_seed(monkeypatch):
-    made = []
-
-    def run(name, configuration, experiment, folder):
-        made.append((configuration.teaching, configuration.seed))
-        values = {"closed book": {"exact": [1.0]}}
-        return experiments.Result(name, asdict(configuration), values, {})
-
-    monkeypatch.setattr(experiments, "run", run)
-    monkeypatch.setattr("sys.argv", ["injection"])
-    injection.main()
-    wanted = {("", 0)} | {(teaching, seed) for teaching in TEACHINGS for seed in injection.SEEDS}
-    assert len(made) == len(wanted)
-    assert set(made) == wanted
-
-
 def test_scores_are_averaged_over_seeds_before_products_are_drawn():
     ids = ["held_out/a/town", "held_out/a/month", "held_out/b/town"]
     scores = injection.Scores(ids, [[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
@@ -253,6 +234,32 @@ def test_a_run_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setattr(experiments, "known", lambda *_: None)
     with pytest.raises(LookupError, match="No run of paraphrases is there"):
         injection.shipped_scores(PARAPHRASES, "closed book")
+
+
+def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsys):
+    done = []
+    answered = {"closed book": {"exact": [1.0, 0.0]}, "ids": ["a", "b"], "exact": [[0.0, 1.0]]}
+
+    def experiment(configuration, *_):
+        done.append((configuration.teaching, configuration.families, configuration.seed))
+        return answered
+
+    monkeypatch.setattr(experiments, "SHIPPED", tmp_path)
+    monkeypatch.setattr(injection, "inject", experiment)
+    monkeypatch.setattr(injection, "learning_curve", experiment)
+    monkeypatch.setattr(injection, "load_model", lambda: (None, None))
+    monkeypatch.setattr("sys.argv", ["injection"])
+    injection.main()
+    every = [(teaching, 12, seed) for teaching in TEACHINGS for seed in injection.SEEDS]
+    curves = [(QUESTIONS, 2, seed) for seed in injection.SEEDS]
+    assert sorted(done) == sorted([("", 12, 0), *every, *curves])
+    assert len(list(tmp_path.iterdir())) == len(done)
+    assert "base, seed 0: 1 of 2 right, closed book" in capsys.readouterr().out
+
+    monkeypatch.setattr("sys.argv", ["injection", "--run", QUESTIONS, "--seed", "1"])
+    next(tmp_path.glob("learning-curve-*")).unlink()
+    injection.main()
+    assert len(done) == 1 + len(every) + len(curves)
 
 
 def test_the_figure_shows_every_arm_and_says_which_are_absent():
@@ -319,12 +326,8 @@ def test_the_goals_of_the_course_are_reached_on_the_default_world():
     """
     assert injection.shipped_scores("", "retrieval", "exact").interval().estimate >= 0.85
     assert injection.shipped_scores("", "retrieval", "chosen").interval().estimate >= 0.85
-    assert injection.shipped_scores(QUESTIONS, "closed book", "chosen").interval().estimate >= 0.60
-
-
-@pytest.mark.xfail(strict=True, reason="the tuned model confuses siblings: just below the goal")
-def test_the_tuned_model_writes_six_of_ten_answers_exactly():
     assert injection.shipped_scores(QUESTIONS, "closed book", "exact").interval().estimate >= 0.60
+    assert injection.shipped_scores(QUESTIONS, "closed book", "chosen").interval().estimate >= 0.60
 
 
 @pytest.mark.parametrize("run", TUNED, ids=str)

@@ -5,8 +5,8 @@ The arms are those of Ovadia et al. 2023, "Fine-Tuning or Retrieval?"
 (their FT-par), and one that they don't have, question-answer pairs. Every fact is met equally
 often.
 
-`python -m utils.injection` computes what the course ships: every arm with every seed. Each is a
-unit of its own, so a run that was stopped goes on where it was.
+`python -m utils.injection` computes what the course ships: every arm and every learning curve with
+every seed. Each is a unit of its own, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from utils.stats import Interval, bootstrap
 
 RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
 TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
-EXPOSURES = 24  # how often each fact is met, as far as whole epochs allow
+CURVE = "learning-curve"  # the name of lesson 06's experiment
+EXPOSURES = 40  # how often each fact is met; whole epochs of every teaching make it up
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
 PROMPTS_AT_ONCE = 8  # each holds a copy of the prefix's keys and values
@@ -197,8 +198,7 @@ def inject(configuration: Injection) -> dict:
 
 def small_run(seed: int) -> Injection:
     """Lesson 06's run: two families, in a minute or two."""
-    settings = LoraSettings(upper_layers=16, learning_rate=1e-3)
-    return Injection(QUESTIONS, seed, families=2, exposures=24, settings=settings)
+    return Injection(QUESTIONS, seed, families=2)
 
 
 def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
@@ -304,21 +304,35 @@ def _world(configuration: Injection) -> worlds.World:
 
 
 def main() -> None:
+    arms = {"base": "", **{teaching: teaching for teaching in TEACHINGS}}
     parser = argparse.ArgumentParser(description="Compute the shipped runs that are missing.")
-    parser.add_argument("--teaching", choices=["base", *TEACHINGS], action="append")
-    parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--exposures", type=int, default=EXPOSURES)
+    parser.add_argument("--run", choices=[*arms, CURVE], action="append", help="all if left out")
+    parser.add_argument("--seed", type=int, action="append", help="0, 1 and 2 if left out")
     arguments = parser.parse_args()
     for seed in arguments.seed or SEEDS:
-        for teaching in arguments.teaching or ["base", QUESTIONS, PARAPHRASES, RAW_TEXT]:
-            if teaching == "base" and seed != SEEDS[0]:
-                continue  # nothing is drawn at random in the base model's run
-            configuration = Injection(
-                "" if teaching == "base" else teaching, seed, exposures=arguments.exposures
-            )
-            result = experiments.run("injection", configuration, inject, folder=experiments.SHIPPED)
-            exact = result.values["closed book"]["exact"]
-            print(f"{teaching}, seed {seed}: {sum(exact):.0f} of {len(exact)} right, closed book")
+        for run in arguments.run or [*arms, CURVE]:
+            if run == CURVE:
+                _ship_curve(seed)
+            elif run != "base" or seed == SEEDS[0]:  # nothing is random in the base model's run
+                _ship(Injection(arms[run], seed))
+
+
+def _ship(configuration: Injection) -> None:
+    values = experiments.run("injection", configuration, inject, folder=experiments.SHIPPED).values
+    exact = values["closed book"]["exact"]
+    arm = configuration.teaching or "base"
+    print(f"{arm}, seed {configuration.seed}: {sum(exact):.0f} of {len(exact)} right, closed book")
+
+
+def _ship_curve(seed: int) -> None:
+    values = experiments.run(
+        CURVE,
+        small_run(seed),
+        lambda configuration: learning_curve(configuration, *load_model()),
+        folder=experiments.SHIPPED,
+    ).values
+    reached = ", ".join(f"{sum(exact):.0f}" for exact in values["exact"])
+    print(f"{CURVE}, seed {seed}: {reached} of {len(values['ids'])} right")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 06: LoRA-tune a small model
 #
-# A model that has never heard of ten products answers questions about them a minute later, with
+# A model that has never heard of ten products answers questions about them minutes later, with
 # nothing in its prompt. You write the facts into its weights, watch it happen, and then look for
 # the price.
 #
@@ -121,7 +121,7 @@ check("q6_1")
 # A layer multiplies by a large matrix $W$. LoRA leaves $W$ as it is and learns a correction beside
 # it: the product of two thin matrices, $B A$, of rank $r$. If $W$ has 6 rows (outputs) and 4
 # columns (inputs) and $r = 2$, then $A$ is 2 x 4 and $B$ is 6 x 2. We adapt all seven matrices of a
-# layer, in the upper half of the layers. What the lower ones compute never changes, so it is
+# layer, in the upper third of the layers. What the lower ones compute never changes, so it is
 # computed once and kept: that is much of the speed (`utils/lora.py` is short, open it).
 #
 # ### Exercise 6.2: how large is an adapter?
@@ -386,7 +386,7 @@ forwards = {name: shipped_scores(name, "closed book").interval() for name in see
 reveal("l06_teaching", max(forwards, key=lambda name: forwards[name].estimate))
 
 # %% [markdown]
-# **Explain.** Every fact was met about equally often, so the amount is not what differs: the *form*
+# **Explain.** Every fact was met equally often, so the amount is not what differs: the *form*
 # is. The question form is also the form of the test: an advantage that real documents do not have,
 # since someone must first write the questions. Lesson 07 sets these runs beside retrieval.
 #

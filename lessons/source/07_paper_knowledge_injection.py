@@ -408,7 +408,7 @@ check("q7_4")
 # ## Their table, our table
 #
 # The paper did not tune on questions. It let the model read on: the raw text, or ten paraphrases of
-# it. We did both too; every arm meets each fact about equally often. Now the score is the paper's,
+# it. We did both too; every arm meets each fact equally often. Now the score is the paper's,
 # forced choice.
 #
 # **Predict.** Closed book: which teaches our small model more?
@@ -580,8 +580,8 @@ else:
 #   guessed. Nobody can guess our catalogue, so our base starts at chance.
 # - **Near-identical names.** Our wrong options are the siblings' values. That is harder, for memory
 #   and for retrieval, than events that hardly resemble each other.
-# - **Kind of tuning.** LoRA on some layers, with one learning rate, each fact met about equally
-#   often in every arm. We tried few settings; another could shift the inside arms.
+# - **Kind of tuning.** LoRA on some layers, with one learning rate, each fact met equally often in
+#   every arm. We tried few settings; another could shift the inside arms.
 # - **Form.** Question-answer pairs also teach how an exam is taken. That arm may owe part of its
 #   score to this. It was asked without worked examples, the other arms with some.
 # - **No card while tuning.** None of our tuned models saw a card in the prompt while it learnt. One
