@@ -294,8 +294,8 @@ def test_the_figure_shows_every_arm_and_says_which_are_absent():
 # -- what comes with the course ---------------------------------------------------------------
 
 
-def test_the_course_ships_what_lesson_07_needs():
-    assert {("", 0), (QUESTIONS, 0)} <= set(SHIPPED)
+def test_the_course_ships_every_arm():
+    assert {("", 0), *((teaching, 0) for teaching in TEACHINGS)} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("run", SHIPPED, ids=str)

@@ -173,9 +173,9 @@ live["tuned", "retrieval"] = injection.ask(
 # ## The four cells
 #
 # You asked a sample, once. The course ships the same run over all held-out questions (closed book)
-# or every second one (retrieval, which is slower), for several seeds. A *seed* sets the adapter's
-# first values and the order of the examples. Questions come first: each gets its mean over the
-# seeds, then products are drawn again for the interval. The spread of the seeds stands apart.
+# or every second one (retrieval, which is slower). A *seed* sets the adapter's first values and the
+# order of the examples. Where there are several, questions come first: each gets its mean over the
+# seeds, then products are drawn again for the interval. The seeds' own scores stand apart.
 
 # %%
 TEACHING = {"base": "", "tuned": injection.QUESTIONS}
@@ -450,7 +450,8 @@ for arm, teaching in ARMS.items():
         continue
     ours |= {(arm, way): scores for way, scores in kept.items()}
     if teaching and kept["closed book"].seeds < len(injection.SEEDS):
-        say(f"{arm} has {kept['closed book'].seeds} of {len(injection.SEEDS)} seeds so far.")
+        counted = f"{kept['closed book'].seeds} of {len(injection.SEEDS)} seeds"
+        say(f"{arm} was run with {counted}; `python -m utils.injection` runs the others.")
 
 rows = []
 for arm in ARMS:
@@ -587,7 +588,7 @@ else:
 # - **No card while tuning.** None of our tuned models saw a card in the prompt while it learnt. One
 #   that is tuned to read may do better with retrieval; lesson 09 tries that.
 # - **Cards as lists.** The retriever hands over tidy lists; the raw-text arm read prose.
-# - **Few seeds.** They hint at the spread of training; they don't measure it well.
+# - **Few seeds.** One says nothing about the spread of training; three hint at it.
 #
 # All shipped runs can be made again by `python -m utils.injection`, once their files in
 # `datasets/results/` are moved away.
