@@ -1,8 +1,20 @@
-"""What several test files share: the real model and the real encoder, loaded once."""
+"""What several test files share: interrupts that arrive, the real model and encoder loaded once."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start.
+
+    A shell starts its background jobs with interrupts ignored, and whatever they start inherits
+    that; the tests of Ctrl-C would then wait in vain.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -225,8 +225,6 @@ def test_a_failed_step_ends_with_its_advice_and_without_a_traceback(monkeypatch,
 @pytest.mark.skipif(os.name == "nt", reason="stops the server by a signal that Windows lacks")
 def test_the_lab_opens_prints_an_address_that_works_and_stops(tmp_path):
     program = (
-        # Tests that run in the background of a shell inherit that interrupts are ignored.
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from pathlib import Path; from utils.lab import open_lab;"
         "sys.exit(open_lab(Path(sys.executable), '127.0.0.1', None, False))"
     )
