@@ -70,7 +70,7 @@ def complete(
     Returns n texts without surrounding white space, in the order of the prompts.
     """
     answers = [""] * len(prompts)
-    stop_ids = _line_end_ids(tokenizer)
+    stop_ids = line_end_ids(tokenizer)
     for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, 1, progress):
         token_ids, mask, cache = _batch_after_prefix(model, tokenizer, batch.texts, prefix)
         with torch.inference_mode():
@@ -219,7 +219,7 @@ def _batch_after_prefix(model, tokenizer, prompts, prefix: Prefix | None):
     return token_ids, mask, cache
 
 
-def _line_end_ids(tokenizer) -> list[int]:
+def line_end_ids(tokenizer) -> list[int]:
     """Ids of the tokens that end an answer: end of text, and every token with a line break."""
     newline = tokenizer.convert_ids_to_tokens(
         tokenizer("\n", add_special_tokens=False).input_ids[0]

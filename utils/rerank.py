@@ -10,13 +10,10 @@ likelier after the card of the K340 than after that of the K345, because its nam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from utils.passages import Hit, rank_hits
 from utils.prompts import READING_EXAMPLES, SEPARATOR, WorkedExample
-from utils.retrieval import Hit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -56,9 +53,9 @@ class LikelihoodReranker:
         scores = self._scores(queries, hits, progress)
         reranked = []
         for number, found in enumerate(hits):
-            scored = [replace(hit, score=scores[number, hit.passage.id]) for hit in found]
-            scored.sort(key=lambda hit: -hit.score)
-            reranked.append([replace(hit, rank=rank) for rank, hit in enumerate(scored, start=1)])
+            scored = [(scores[number, hit.passage.id], hit.passage) for hit in found]
+            scored.sort(key=lambda pair: -pair[0])
+            reranked.append(rank_hits([p for _, p in scored], [score for score, _ in scored]))
         return reranked
 
     def _scores(self, queries, hits, progress) -> dict[tuple[int, str], float]:
@@ -85,7 +82,7 @@ class LikelihoodReranker:
         return {
             (number, name): float(score)
             for name, row in zip(texts, rows, strict=True)
-            for number, score in zip(asking[name], np.asarray(row), strict=True)
+            for number, score in zip(asking[name], row, strict=True)
         }
 
 

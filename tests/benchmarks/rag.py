@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from utils import worlds
+from utils.inference import line_end_ids
 from utils.models import load_encoder, load_model
 from utils.prompts import SEPARATOR, open_book, open_book_prefix
 from utils.rag import Pipeline
@@ -33,7 +34,7 @@ def plain_way(model, tokenizer, encoder, passages: Sequence[Passage]) -> Callabl
     index = import_faiss().IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     # Stopping at the end of the line is the peer's as well: else it would go on to the limit.
-    line_ends = [id for token, id in tokenizer.get_vocab().items() if "Ċ" in token]
+    stop_ids = line_end_ids(tokenizer)
 
     @torch.inference_mode()
     def answer(question: str) -> str:
@@ -46,7 +47,7 @@ def plain_way(model, tokenizer, encoder, passages: Sequence[Passage]) -> Callabl
             **encoded,
             do_sample=False,
             max_new_tokens=NEW_TOKENS,
-            eos_token_id=[*line_ends, tokenizer.eos_token_id],
+            eos_token_id=stop_ids,
             pad_token_id=tokenizer.pad_token_id,
         )
         text = tokenizer.decode(output[0, encoded.input_ids.shape[1] :], skip_special_tokens=True)
