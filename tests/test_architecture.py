@@ -18,7 +18,7 @@ ROWS = (  # from the ground up
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
     | {"faiss_index", "index_files", "vector_index", "retrieval"},
-    {"abstain", "rag", "rerank", "lora", "bad_cases", "world_needs"},
+    {"abstain", "rag", "rerank", "routes", "lora", "bad_cases", "world_needs"},
     {"experiments", "injection"},
     {
         "judging",

@@ -32,7 +32,7 @@ def test_a_turn_as_text():
 @pytest.mark.parametrize(
     ("route", "citation", "how"),
     [
-        ("rule", ("rule: hours",), "by a rule"),
+        ("rule", ("rule: hours",), "by the route rule"),
         ("refused", (), "refused"),
         ("retrieval", (), "from no passage"),
     ],

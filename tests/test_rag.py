@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import random
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import utils.inference
 from utils.abstain import choose_threshold, risk_coverage
-from utils.prompts import open_book
-from utils.rag import (
-    LONGEST_QUESTION,
-    REFUSAL,
-    Pipeline,
-    Rule,
-    RuleRetriever,
-    passages_prompt,
-    stands_in,
-    trace_text,
-)
+from utils.prompts import fit_passages, open_book, passages_prompt
+from utils.rag import LONGEST_QUESTION, REFUSAL, Pipeline, stands_in, trace_text
 from utils.retrieval import Hit, LexicalRetriever, Passage
+from utils.routes import Rule, RuleRetriever, SmallTalk
 from utils.scoring import exact_match
 from utils.stats import bootstrap
 from utils.worlds import attribute_list, make_world, questions
 
-RULES = (
-    Rule("opening hours", ("opening", "hours"), "9:00 to 17:00"),
-    Rule("hours", ("hours",), "hours of what?"),
-    Rule("returns", ("Return",), "within 30 days"),
-)
+RULES = RuleRetriever([Rule("opening hours", ("opening", "hours"), "9:00 to 17:00")])
+ROUTES = {"small talk": SmallTalk(), "rule": RULES}
 CARDS = (
     Passage("A1", "Ardenix A1 lamp\n- colour: teal\n- battery life: 12 hours"),
     Passage("B2", "Ardenix B2 lamp\n- colour: ivory\n- battery life: 30 hours"),
@@ -50,6 +41,14 @@ class FoundAlways:
         return [hits for _ in queries]
 
 
+class WordTokenizer:
+    """Every word is a token."""
+
+    def __call__(self, text, add_special_tokens=True, return_offsets_mapping=False):
+        spans = [match.span() for match in re.finditer(r"\S+", text)]
+        return SimpleNamespace(input_ids=list(range(len(spans))), offset_mapping=spans)
+
+
 @pytest.fixture
 def said(monkeypatch):
     """In place of the model: answers "teal" and keeps the prompts that it was given."""
@@ -65,39 +64,7 @@ def said(monkeypatch):
 
 
 def pipeline(retriever=None, **settings) -> Pipeline:
-    return Pipeline(None, None, retriever or FoundAlways(), **settings)
-
-
-# --- rules -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("question", "names"),
-    [
-        ("What are your opening hours?", ["rule: opening hours", "rule: hours"]),
-        ("OPENING, and which HOURS!", ["rule: opening hours", "rule: hours"]),
-        ("How many hours?", ["rule: hours"]),
-        ("May I return it?", ["rule: returns"]),
-        ("Is it returnable after happyhours?", []),
-        ("", []),
-    ],
-)
-def test_a_rule_fits_when_all_its_words_are_there(question, names):
-    hits = RuleRetriever(RULES).search([question], k=9)[0]
-    assert [hit.passage.id for hit in hits] == names
-    assert [hit.rank for hit in hits] == list(range(1, len(names) + 1))
-    assert {hit.score for hit in hits} <= {1.0}
-
-
-def test_a_rule_table_answers_each_query_with_at_most_k_hits():
-    found = RuleRetriever(RULES).search(["opening hours", "colour"], k=1)
-    assert [len(hits) for hits in found] == [1, 0]
-    assert found[0][0].passage.text == "9:00 to 17:00"
-
-
-def test_a_rule_without_words_is_an_error():
-    with pytest.raises(ValueError, match="'all' has no words"):
-        RuleRetriever([Rule("all", (), "yes")])
+    return Pipeline(None, WordTokenizer(), retriever or FoundAlways(), **settings)
 
 
 # --- the ways through the pipeline ----------------------------------------------------------------
@@ -105,26 +72,54 @@ def test_a_rule_without_words_is_an_error():
 
 def test_a_rule_answers_without_search_or_model(said):
     retriever = FoundAlways()
-    answer = pipeline(retriever, rules=RULES).answer("When are your opening hours?")
+    answer = pipeline(retriever, routes=ROUTES).answer("When are your opening hours?")
     assert (answer.text, answer.route) == ("9:00 to 17:00", "rule")
     assert answer.citation == ("rule: opening hours",)
     assert retriever.queries == said == []
     assert trace_text(answer) == (
-        "1. rule: 'rule: opening hours' matches. Its answer is given, and the model isn't asked."
+        "1. small talk: nothing fits.\n"
+        "2. rule: 'rule: opening hours' fits. Its answer is given, the model isn't asked."
     )
 
 
+def test_routes_are_asked_in_their_order(said):
+    broad = {"all": RuleRetriever([Rule("all", ("hours",), "always")])}
+    question = "When are your opening hours?"
+    assert pipeline(routes={**broad, **ROUTES}).answer(question).route == "all"
+    assert pipeline(routes={**ROUTES, **broad}).answer(question).route == "rule"
+
+
+def test_a_rewritten_question_is_routed_searched_and_read(said):
+    def rewrite(questions):
+        return [
+            question.replace("a1", "A1").replace("when open", "opening hours")
+            for question in questions
+        ]
+
+    retriever = FoundAlways()
+    real = pipeline(retriever, rewrite=rewrite, routes=ROUTES)
+    by_rule, read, same = real.answers(["when open?", "a1 colour?", "A1 town?"])
+    assert by_rule.route == "rule"
+    assert (by_rule.question, read.question) == ("when open?", "a1 colour?")  # as it was asked
+    assert retriever.queries == ["A1 colour?", "A1 town?"]
+    assert [prompt.splitlines()[-2] for prompt in said] == [
+        *("Question: A1 colour?", "Question: A1 town?"),
+    ]
+    assert trace_text(read).startswith("1. rewrite: understood as 'A1 colour?'.")
+    assert trace_text(same).startswith("1. rewrite: nothing to change.")
+
+
 def test_what_no_rule_catches_is_searched_read_and_cited(said):
-    answer = pipeline(rules=RULES).answer("What colour is the A1?")
+    answer = pipeline(routes=ROUTES).answer("What colour is the A1?")
     assert (answer.text, answer.route, answer.citation) == ("teal", "retrieval", ("A1",))
     assert said == [answer.prompt] == [open_book(CARDS[0].text, "What colour is the A1?")]
     assert [step.stage for step in answer.trace] == [
-        *("rule", "retrieve", "decide", "prompt", "answer", "cite"),
+        *("small talk", "rule", "retrieve", "decide", "prompt", "answer", "cite"),
     ]
     lines = trace_text(answer).splitlines()
-    assert lines[1] == "2. retrieve: A1 (score 5.00)."
-    assert lines[4] == "5. answer: the model continues with 'teal'."
-    assert lines[5] == "6. cite: A1."
+    assert lines[2] == "3. retrieve: A1 (score 5.00)."
+    assert lines[5] == "6. answer: the model continues with 'teal'."
+    assert lines[6] == "7. cite: A1."
 
 
 @pytest.mark.parametrize(("threshold", "route"), [(5.0, "retrieval"), (5.01, "refused")])
@@ -135,7 +130,7 @@ def test_a_score_that_reaches_the_threshold_is_answered(said, threshold, route):
         assert said == []
         assert (answer.text, answer.citation, answer.prompt) == (REFUSAL, (), "")
         assert answer.hits[0].passage.id == "A1"  # one may still look at what was found
-        assert "3. decide: refuse, below the threshold 5.01" in trace_text(answer)
+        assert "2. decide: refuse, below the threshold 5.01" in trace_text(answer)
 
 
 def test_nothing_found_is_refused_even_without_a_threshold(said):
@@ -166,16 +161,61 @@ def test_several_passages_stand_with_the_best_one_last(said):
     assert "3 passages, the best one last," in trace_text(answer)
 
 
+def test_the_best_passage_can_stand_first(said):
+    answer = pipeline(k=2, best_last=False).answer("Which?")
+    assert said == [f"{CARDS[0].text}\n\n{CARDS[1].text}\nQuestion: Which?\nAnswer:"]
+    assert "2 passages, the best one first," in trace_text(answer)
+
+
 def test_one_passage_needs_no_separator():
-    assert passages_prompt(CARDS[:1], "Which?") == open_book(CARDS[0].text, "Which?")
+    assert passages_prompt([CARDS[0].text], "Which?") == open_book(CARDS[0].text, "Which?")
+
+
+# --- the token budget ---------------------------------------------------------------------------
+
+
+def test_passages_are_kept_best_first_while_they_fit():
+    texts = ["a b c", "d e", "f"]
+    needed = len(["Question:", "Which?", "Answer:"])
+    for room, kept in {3: texts[:1], 4: texts[:1], 5: texts[:2], 6: texts, 99: texts}.items():
+        assert fit_passages(WordTokenizer(), texts, "Which?", needed + room) == kept
+
+
+def test_a_passage_that_is_too_long_is_cut_at_its_end():
+    assert fit_passages(WordTokenizer(), ["a b  c"], "Which?", 5) == ["a b"]
+    with pytest.raises(ValueError, match="question alone fills the prompt's 3 tokens"):
+        fit_passages(WordTokenizer(), ["a b c"], "Which?", 3)
+
+
+def test_the_trace_says_what_the_budget_left_out(said):
+    words = len(CARDS[0].text.split())
+    trace = trace_text(pipeline(k=3, budget=words + 3).answer("Which?"))
+    assert "1 passage and the question" in trace
+    assert f"2 more did not fit into {words + 3} tokens." in trace
+    assert "was cut to fit" not in trace
+    trace = trace_text(pipeline(budget=words + 2).answer("Which?"))
+    assert f"The passage was cut to fit into {words + 2} tokens." in trace
+    assert said[-1].startswith(CARDS[0].text[:40])
+
+
+def test_the_real_tokenizer_keeps_to_the_budget(language_model):
+    _, tokenizer = language_model
+    texts = ["Ein Gerät für Öl; цвет: синий. 色は青です。" * 30, "short"]
+    question = "Which colour?"
+    for budget in (20, 60, 150):
+        kept = fit_passages(tokenizer, texts, question, budget)
+        assert len(kept) == 1
+        assert texts[0].startswith(kept[0])
+        prompt = passages_prompt(kept, question)
+        assert budget - 5 <= len(tokenizer(prompt).input_ids) <= budget + 1
 
 
 def test_answers_come_in_the_order_of_the_questions(said):
-    asked = ["colour?", "opening hours?", "town?", "return?", "month?"]
-    answers = pipeline(rules=RULES).answers(asked)
+    asked = ["colour?", "opening hours?", "town?", "Thanks!", "month?"]
+    answers = pipeline(routes=ROUTES).answers(asked)
     assert [answer.question for answer in answers] == asked
     assert [answer.route for answer in answers] == [
-        *("retrieval", "rule", "retrieval", "rule", "retrieval"),
+        *("retrieval", "rule", "retrieval", "small talk", "retrieval"),
     ]
     assert len(said) == 3
 
@@ -243,6 +283,23 @@ def test_the_pipeline_reads_most_answers_off_the_right_card(language_model, prac
     # One by one gives the same as a batch, and the prompts are what was said to be read.
     for answer in answers[:3]:
         assert real.answer(answer.question) == answer
+
+
+def test_a_streamed_answer_ends_as_the_plain_one(language_model, practice):
+    model, tokenizer = language_model
+    asked, store = practice
+    for settings in ({}, {"examples": ""}, {"routes": ROUTES}):
+        real = Pipeline(model, tokenizer, store, **settings)
+        *growing, last = list(real.stream(asked[0].text))
+        assert last == real.answer(asked[0].text)
+        texts = [answer.text for answer in growing]
+        assert texts[0] == ""
+        assert all(
+            later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False)
+        )
+        assert texts[-1] == last.text
+    hello = list(real.stream("Hello!"))
+    assert [answer.route for answer in hello] == ["small talk"]
 
 
 def test_the_score_tells_a_model_that_does_not_exist(practice):

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from utils.display import in_notebook, show_text
-from utils.rag import REFUSED, RULE, Answer, trace_text
+from utils.rag import REFUSED, RETRIEVAL, Answer, trace_text
 
 if TYPE_CHECKING:
     from utils.rag import Pipeline
 
 TURNS_KEPT = 6
-HOW = {RULE: "by a rule", REFUSED: "refused"}
 
 
 def turn_text(answer: Answer) -> str:
@@ -119,5 +118,8 @@ class Chat:
 
 
 def _headline(answer: Answer) -> str:
-    how = HOW.get(answer.route) or f"from {', '.join(answer.citation) or 'no passage'}"
+    if answer.route == RETRIEVAL:
+        how = f"from {', '.join(answer.citation) or 'no passage'}"
+    else:
+        how = answer.route if answer.route == REFUSED else f"by the route {answer.route}"
     return f"Answer: {answer.text} ({how})"

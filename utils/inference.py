@@ -90,6 +90,31 @@ def complete(
     return answers
 
 
+@torch.inference_mode()
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    prefix: Prefix | None = None,
+    max_new_tokens: int = 12,
+) -> Iterator[str]:
+    """Continue one prompt as `complete` does, and yield the text so far after each token.
+
+    This is what `generate` does inside: read, take the likeliest token, read that, and so on.
+    """
+    token_ids, _, cache = _batch_after_prefix(model, tokenizer, [prompt], prefix)
+    unread = token_ids[:, 0 if prefix is None else len(prefix) :]
+    cache = DynamicCache(config=model.config) if cache is None else cache
+    stop_ids, written = set(line_end_ids(tokenizer)), []
+    for _ in range(max_new_tokens):
+        logits = model(unread, past_key_values=cache, logits_to_keep=1).logits
+        unread = logits[:, -1].argmax(-1, keepdim=True)
+        written.append(int(unread))
+        yield tokenizer.decode(written, skip_special_tokens=True).split("\n")[0].strip()
+        if written[-1] in stop_ids:
+            return
+
+
 def log_likelihoods(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

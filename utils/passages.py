@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Hit:
     passage: Passage
     score: float
     rank: int
+
+
+class Retriever(Protocol):
+    """Whatever finds passages: a search over many of them, or a table of fixed answers."""
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """For each query its best k hits, best first; an empty list where nothing fits."""
 
 
 # A filter says of each passage whether a search may find it, for example

@@ -79,6 +79,35 @@ def open_book(passage: str, question: str) -> str:
     return f"{passage}\n{closed_book(question)}"
 
 
+def passages_prompt(texts: Sequence[str], question: str, best_last: bool = True) -> str:
+    """The prompt for passages given best first; by default the best one stands nearest to the end.
+
+    A small model answers from what stands nearest, so order matters as much as what is found.
+    """
+    return open_book(SEPARATOR.join(reversed(texts) if best_last else texts), question)
+
+
+def fit_passages(tokenizer, texts: Sequence[str], question: str, budget: int) -> list[str]:
+    """The first of the texts that fit into ``budget`` tokens together with the question.
+
+    If not even the first one fits, its beginning does. Raises ValueError where the question leaves
+    no room.
+    """
+    room = budget - _count_tokens(tokenizer, open_book("", question))
+    if room < 1:
+        raise ValueError(
+            f"The question alone fills the prompt's {budget} tokens: shorten it, or raise `budget`."
+        )
+    kept = []
+    for text in texts:
+        needed = _count_tokens(tokenizer, text + SEPARATOR)
+        if needed > room:
+            break
+        kept.append(text)
+        room -= needed
+    return kept or [_first_tokens(tokenizer, texts[0], room)]
+
+
 def worked_examples(examples: Sequence[WorkedExample]) -> str:
     """The examples as one text, solved: the beginning that all prompts of one form share."""
     return SEPARATOR.join(_solved(example) for example in examples)
@@ -104,6 +133,16 @@ def chat(tokenizer, user: str, examples: Sequence[tuple[str, str]] = ()) -> str:
         ]
     messages.append({"role": "user", "content": user})
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _count_tokens(tokenizer, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _first_tokens(tokenizer, text: str, count: int) -> str:
+    """The beginning of the text, up to the end of its token number ``count``."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return text[: encoded.offset_mapping[:count][-1][1]]
 
 
 def _solved(example: WorkedExample) -> str:

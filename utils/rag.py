@@ -1,14 +1,15 @@
 """Retrieval-augmented generation: a language model, and a control module that stands before it.
 
 The language model only continues text. The *control module* decides what it is asked, and whether
-it is asked at all. A question passes these stages, and each writes one line into a trace:
+it is asked at all. A question passes these stages, and each writes a line into a trace:
 
-1. rule: a fixed question has a fixed answer. Nothing else is asked.
-2. retrieve: which passages belong to the question, and how well does the best one fit?
-3. decide: a best score below the threshold means "I don't know".
-4. prompt: worked examples, the passages, the question.
-5. answer: the model continues the prompt.
-6. cite: the passages in which the answer stands. If it stands in none, it can be refused.
+1. rewrite (if there is a rewriter): the question as its author would have put it with more care.
+2. routes: rules, small talk, a look into a catalogue (`utils.routes`). The first that fits answers.
+3. retrieve: which passages belong to the question, and how well does the best one fit?
+4. decide: a best score below the threshold means "I don't know".
+5. prompt: worked examples, as many passages as the token budget allows, the question.
+6. answer: the model continues the prompt.
+7. cite: the passages in which the answer stands. If it stands in none, it can be refused.
 
 The idea of answering from retrieved passages is that of Lewis et al. 2020
 (https://arxiv.org/abs/2005.11401). Thresholds are chosen on data: `utils.abstain`.
@@ -16,70 +17,21 @@ The idea of answering from retrieved passages is that of Lewis et al. 2020
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from utils.chunking import Passage
-from utils.prompts import SEPARATOR, open_book, open_book_prefix
-from utils.retrieval import Hit
+from utils.passages import Hit, Retriever
+from utils.prompts import fit_passages, open_book_prefix, passages_prompt
 from utils.scoring import normalise_answer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-RULE, RETRIEVAL, REFUSED = "rule", "retrieval", "refused"
+RETRIEVAL, REFUSED = "retrieval", "refused"
 REFUSAL = "I don't know: I found nothing that answers this question."
 LONGEST_QUESTION = 1000  # characters; more is a document, not a question
-
-
-class Retriever(Protocol):
-    """Whatever finds passages: the retrievers of `utils.retrieval`, and a table of rules."""
-
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """For each query its best k hits, best first; an empty list where nothing fits."""
-
-
-# --- rules: the simplest retrieval ------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A fixed answer for every question that contains all of `words`."""
-
-    name: str
-    words: tuple[str, ...]
-    answer: str
-
-
-class RuleRetriever:
-    """A table of rules behind the call that every retriever has.
-
-    The query is the question, the passage is the answer, the score is 1 or there is no hit.
-    """
-
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        """Keep the rules in their order. Raises ValueError for a rule without words."""
-        for rule in rules:
-            if not rule.words:
-                raise ValueError(f"Rule {rule.name!r} has no words: it would catch every question.")
-        self.rules = tuple(rules)
-
-    def search(self, queries: Sequence[str], k: int = 1) -> list[list[Hit]]:
-        """For each query the first k rules that match it; often none."""
-        return [self._matches(query)[:k] for query in queries]
-
-    def _matches(self, query: str) -> list[Hit]:
-        asked = set(re.findall(r"\w+", query.lower()))
-        fitting = [rule for rule in self.rules if {w.lower() for w in rule.words} <= asked]
-        return [
-            Hit(Passage(f"rule: {rule.name}", rule.answer), score=1.0, rank=rank)
-            for rank, rule in enumerate(fitting, start=1)
-        ]
-
-
-# --- the pipeline -------------------------------------------------------------------------------
+TOKEN_BUDGET = 1500  # for passages and question; the default model keeps 46 kB for each in fp32
 
 
 @dataclass(frozen=True)
@@ -94,9 +46,9 @@ class Step:
 class Answer:
     """What the pipeline says, and where it has it from.
 
-    route: "rule", "retrieval" or "refused". citation: ids of the passages in which the answer
-    stands. hits: everything that the retriever found, best first. prompt: what the model read after
-    the worked examples, "" where it wasn't asked.
+    route: the name of the route that answered, else "retrieval" or "refused". citation: ids of the
+    passages in which the answer stands. hits: everything that was found, best first. prompt: what
+    the model read after the worked examples, "" where it wasn't asked.
     """
 
     question: str
@@ -115,21 +67,17 @@ def trace_text(answer: Answer) -> str:
     )
 
 
-def passages_prompt(passages: Sequence[Passage], question: str) -> str:
-    """The prompt for passages given best first: the best one ends up nearest to the question.
-
-    A small model answers from what stands nearest, so order matters as much as what is found.
-    """
-    return open_book(SEPARATOR.join(passage.text for passage in reversed(passages)), question)
-
-
 class Pipeline:
     """Answers questions from a store of passages; see the module's text for the stages.
 
-    retriever: `search(queries, k)`. k: passages in the prompt. rules: fixed answers.
+    retriever: `search(queries, k)`. k: passages in the prompt, `best_last` the best one nearest to
+    the question.
+    routes: name -> table of answers, asked in this order before the search.
+    rewrite: turns questions into better ones, list to list.
     threshold: a best score below it is refused; by default nothing is. The score's unit is the
     retriever's, so choose the threshold on data (`utils.abstain`) for the retriever in use.
     must_cite: refuse an answer that stands in none of the passages, because the model made it up.
+    examples: solved prompts that the model reads first. budget: tokens for passages and question.
     """
 
     def __init__(
@@ -138,10 +86,14 @@ class Pipeline:
         tokenizer: PreTrainedTokenizerBase,
         retriever: Retriever,
         k: int = 1,
-        rules: Sequence[Rule] = (),
+        *,
+        best_last: bool = True,
+        routes: Mapping[str, Retriever] | None = None,
+        rewrite: Callable[[Sequence[str]], list[str]] | None = None,
         threshold: float = float("-inf"),
         must_cite: bool = False,
         examples: str | None = None,
+        budget: int = TOKEN_BUDGET,
     ) -> None:
         """Read the worked examples once (by default the open-book form's)."""
         from utils.inference import encode_prefix
@@ -149,9 +101,9 @@ class Pipeline:
         if k < 1:
             raise ValueError(f"k is {k}; the prompt needs at least 1 passage.")
         self.model, self.tokenizer = model, tokenizer
-        self.retriever, self.k = retriever, k
+        self.retriever, self.k, self.best_last, self.budget = retriever, k, best_last, budget
+        self.routes, self.rewrite = dict(routes or {}), rewrite
         self.threshold, self.must_cite = threshold, must_cite
-        self.rules = RuleRetriever(rules)
         examples = open_book_prefix() if examples is None else examples
         self.prefix = encode_prefix(model, tokenizer, examples)
 
@@ -168,7 +120,6 @@ class Pipeline:
         """
         from utils.inference import complete
 
-        check_questions(questions)
         planned = self.plan(questions)
         asked = [number for number, answer in enumerate(planned) if answer.route == RETRIEVAL]
         texts = complete(
@@ -183,33 +134,78 @@ class Pipeline:
             planned[number] = self._cite(planned[number], text)
         return planned
 
-    def plan(self, questions: Sequence[str]) -> list[Answer]:
-        """All stages before the model: answers whose text is missing where it must be asked."""
-        by_rule = self.rules.search(questions, 1)
-        rest = [question for question, hits in zip(questions, by_rule, strict=True) if not hits]
-        found = iter(self.retriever.search(rest, self.k) if rest else [])
-        return [
-            _answer_by_rule(question, rule_hits[0])
-            if rule_hits
-            else self._decide(question, next(found))
-            for question, rule_hits in zip(questions, by_rule, strict=True)
-        ]
+    def stream(self, question: str) -> Iterator[Answer]:
+        """Answer one question while somebody watches: first the plan, then the growing text.
 
-    def _decide(self, question: str, hits: Sequence[Hit]) -> Answer:
-        steps = [Step("rule", "no rule matches."), Step("retrieve", _found(hits))]
+        The last answer that comes is the one that `answer` gives.
+        """
+        from utils.inference import stream
+
+        planned = self.plan([question])[0]
+        yield planned
+        if planned.route != RETRIEVAL:
+            return
+        text = ""
+        for text in stream(self.model, self.tokenizer, planned.prompt, self.prefix):
+            yield replace(planned, text=text)
+        yield self._cite(planned, text)
+
+    def plan(self, questions: Sequence[str]) -> list[Answer]:
+        """All stages before the model: answers whose text is missing where it must be asked.
+
+        Raises ValueError for a bad question, before any stage.
+        """
+        check_questions(questions)
+        texts = self.rewrite(questions) if self.rewrite else list(questions)
+        planned = [self._route(q, text) for q, text in zip(questions, texts, strict=True)]
+        rest = [number for number, answer in enumerate(planned) if not answer.route]
+        found = self.retriever.search([texts[number] for number in rest], self.k) if rest else []
+        for number, hits in zip(rest, found, strict=True):
+            planned[number] = self._decide(planned[number], texts[number], hits)
+        return planned
+
+    def _route(self, question: str, text: str) -> Answer:
+        """The answer of the first route that fits, or one without a route."""
+        steps = [Step("rewrite", _rewritten(question, text))] if self.rewrite else []
+        for name, table in self.routes.items():
+            hits = tuple(table.search([text], 1)[0])
+            if hits:
+                note = f"{hits[0].passage.id!r} fits. Its answer is given, the model isn't asked."
+                cited = (hits[0].passage.id,)
+                trace = (*steps, Step(name, note))
+                return Answer(question, hits[0].passage.text, name, cited, hits, "", trace)
+            steps.append(Step(name, "nothing fits."))
+        return Answer(question, "", "", (), (), "", tuple(steps))
+
+    def _decide(self, planned: Answer, text: str, hits: Sequence[Hit]) -> Answer:
+        steps = [*planned.trace, Step("retrieve", _found(hits))]
+        planned = replace(planned, hits=tuple(hits))
         if not hits or hits[0].score < self.threshold:
             reason = f"below the threshold {self.threshold:.2f}" if hits else "nothing was found"
             steps.append(Step("decide", f"refuse, {reason}. The model isn't asked."))
-            return Answer(question, REFUSAL, REFUSED, (), tuple(hits), "", tuple(steps))
-        prompt = passages_prompt([hit.passage for hit in hits], question)
+            return replace(planned, text=REFUSAL, route=REFUSED, trace=tuple(steps))
         if self.threshold > float("-inf"):
             note = f"answer, the best score reaches the threshold {self.threshold:.2f}."
         else:
             note = "answer, no threshold is set."
         steps.append(Step("decide", note))
+        found = [hit.passage.text for hit in hits]
+        kept = fit_passages(self.tokenizer, found, text, self.budget)
+        prompt = passages_prompt(kept, text, self.best_last)
+        steps.append(Step("prompt", self._read(found, kept)))
+        return replace(planned, route=RETRIEVAL, prompt=prompt, trace=tuple(steps))
+
+    def _read(self, found: Sequence[str], kept: Sequence[str]) -> str:
+        """What the model reads, in words."""
+        where = "last" if self.best_last else "first"
+        passages = "1 passage" if len(kept) == 1 else f"{len(kept)} passages, the best one {where},"
         read = f"after {len(self.prefix)} tokens of worked examples" if self.prefix else "alone"
-        steps.append(Step("prompt", f"{_counted(hits)} and the question, read {read}."))
-        return Answer(question, "", RETRIEVAL, (), tuple(hits), prompt, tuple(steps))
+        note = f"{passages} and the question, read {read}."
+        if len(kept) < len(found):
+            note += f" {len(found) - len(kept)} more did not fit into {self.budget} tokens."
+        if kept[0] != found[0]:
+            note += f" The passage was cut to fit into {self.budget} tokens."
+        return note
 
     def _cite(self, planned: Answer, text: str) -> Answer:
         """The answer with its text and the passages in which this text stands."""
@@ -242,17 +238,11 @@ def check_questions(questions: Sequence[str]) -> None:
             )
 
 
-def _answer_by_rule(question: str, hit: Hit) -> Answer:
-    note = f"{hit.passage.id!r} matches. Its answer is given, and the model isn't asked."
-    trace = (Step("rule", note),)
-    return Answer(question, hit.passage.text, RULE, (hit.passage.id,), (hit,), "", trace)
+def _rewritten(question: str, text: str) -> str:
+    return "nothing to change." if text == question else f"understood as {text!r}."
 
 
 def _found(hits: Sequence[Hit]) -> str:
     if not hits:
         return "no passage shares anything with the question."
     return "; ".join(f"{hit.passage.id} (score {hit.score:.2f})" for hit in hits) + "."
-
-
-def _counted(hits: Sequence[Hit]) -> str:
-    return "1 passage" if len(hits) == 1 else f"{len(hits)} passages, the best one last,"

@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from utils.passages import Hit, rank_hits
+from utils.passages import Hit, Retriever, rank_hits
 from utils.prompts import READING_EXAMPLES, SEPARATOR, WorkedExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from utils.rag import Retriever
 
 ASKED_AFTER = "\nQuestion:"  # what stands between a passage and the question
 SHOWN = READING_EXAMPLES[:2]  # chosen on the development world (seed 7): better than none or five

@@ -275,7 +275,7 @@ ORDERS = ["one passage", "three, best last", "three, best first"]
 predict_choice("l03_order", "Which prompt gets the most right answers?", ORDERS)
 
 # %%
-from utils.rag import passages_prompt
+from utils.prompts import passages_prompt
 
 few = sample[:40]
 ranked = [[hit.passage for hit in row] for row in bm25_hits[:40]]
@@ -285,7 +285,10 @@ forms = {
     "three, best first": [ps[::-1] for ps in ranked],
 }
 by_order = {
-    name: read([passages_prompt(ps, q.text) for ps, q in zip(rows, few, strict=True)], name)
+    name: read(
+        [passages_prompt([p.text for p in ps], q.text) for ps, q in zip(rows, few, strict=True)],
+        name,
+    )
     for name, rows in forms.items()
 }
 orders = {name: bootstrap(score(given, few), clusters[:40]) for name, given in by_order.items()}
@@ -317,7 +320,7 @@ say(
 # answer itself. So a rule is a special case of RAG: retrieval without a reader.
 
 # %%
-from utils.rag import Rule, RuleRetriever
+from utils.routes import Rule, RuleRetriever
 
 rules = [
     Rule("opening hours", ("opening", "hours"), "Monday to Friday, 9:00 to 17:00."),

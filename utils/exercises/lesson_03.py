@@ -7,8 +7,8 @@ import re
 
 from utils.abstain import choose_threshold
 from utils.checks import Exercise, Mistake
-from utils.chunking import Passage
-from utils.rag import Rule, RuleRetriever, passages_prompt
+from utils.prompts import passages_prompt
+from utils.routes import Rule, RuleRetriever
 
 INFINITE = float("inf")
 
@@ -31,8 +31,7 @@ def _questions_and_passages(seed: int) -> list[tuple[str, list[str]]]:
 
 
 def _prompt(question: str, passages: list[str]) -> str:
-    numbered = [Passage(str(number), text) for number, text in enumerate(passages)]
-    return passages_prompt(numbered, question)
+    return passages_prompt(passages, question)
 
 
 def _ending(question: str) -> str:
