@@ -17,7 +17,7 @@ ROWS = (  # from the ground up
     {"pinned", "devices", "models", "worlds", "world_words", "world_names", "world_texts"}
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
-    | {"faiss_index", "index_files", "vector_index", "retrieval"},
+    | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs"},
     {"abstain", "rag", "rerank", "routes", "lora", "bad_cases", "world_needs"},
     {"experiments", "injection"},
     {
