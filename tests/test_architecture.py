@@ -29,6 +29,7 @@ ROWS = (  # from the ground up
         "arm_panels",
         "token_boxes",
         "widgets",
+        "question_box",
         "chat",
         "doctor",
         "lab",

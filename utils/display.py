@@ -23,6 +23,12 @@ def show_text(text: str, rich: dict[str, object] | None = None) -> None:
     display({"text/plain": text, **(rich or {})}, raw=True)
 
 
+def show_widget(widget: object, text: str) -> None:
+    """Show an ipywidgets widget; `text` stands in its place where widgets aren't shown."""
+    bundle = widget._repr_mimebundle_()
+    show_text(text, {kind: data for kind, data in bundle.items() if kind != "text/plain"})
+
+
 def show_message(text: str, good: bool) -> None:
     """A message with a line at its side: whole for good, dashed for not yet; no colour is needed.
 

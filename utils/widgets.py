@@ -11,7 +11,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from utils.display import in_notebook, say, show_text
+from utils.display import in_notebook, say, show_text, show_widget
 from utils.number_line import describe, number, number_line
 from utils.work import read_kept, update_kept
 
@@ -148,8 +148,7 @@ def _show_widgets(question: str, row, status: _Status, fallback: str) -> None:
     import ipywidgets as widgets
 
     label = widgets.HTML(f"<strong>{html.escape(question)}</strong>")
-    box = widgets.VBox([label, row, status.widget])
-    show_text(fallback, {k: v for k, v in box._repr_mimebundle_().items() if k != "text/plain"})
+    show_widget(widgets.VBox([label, row, status.widget]), fallback)
 
 
 def _keep(key: str, fields: dict[str, Any]) -> str:
