@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from utils import question_box
 from utils.question_box import QuestionBox, check_examples
 
 
@@ -36,6 +39,18 @@ def test_the_button_enter_and_the_examples_hand_the_question_on(box):
     box.examples[1].click()
     assert box.taken == ["typed", "typed", "second"]
     assert "Noted &lt;here&gt;." in box.status.value
+
+
+def test_in_a_kernel_enter_waits_for_what_was_typed(box, monkeypatch):
+    monkeypatch.setattr(question_box, "SECONDS_BEHIND", 0.01)
+
+    async def kernel() -> None:
+        box.question._handle_custom_msg({"event": "submit"}, [])
+        box.question.value = "typed to the end"
+        await asyncio.sleep(0.05)
+
+    asyncio.run(kernel())
+    assert box.taken == ["typed to the end"]
 
 
 @pytest.mark.parametrize(

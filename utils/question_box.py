@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Sequence
+
+SECONDS_BEHIND = 0.2  # at most, from the message of Enter to that of the text
 
 
 def check_examples(examples: Sequence[str]) -> None:
@@ -28,6 +31,7 @@ class QuestionBox:
         self.question = widgets.Text(
             placeholder="Your question, then Enter",
             description="Question",
+            continuous_update=False,
             layout=widgets.Layout(width="70%"),
         )
         self.button = widgets.Button(description=button, tooltip=f"{button} this question")
@@ -69,5 +73,12 @@ class QuestionBox:
         self.status.value = f'<span role="status">{html.escape(sentence) or "&nbsp;"}</span>'
 
     def _key_pressed(self, widget: object, content: dict, buffers: list) -> None:
-        if content.get("event") == "submit":  # Enter
+        if content.get("event") != "submit":  # Enter
+            return
+        # The browser tells of Enter first, and right behind it what was typed.
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no kernel, so no browser either
             self.ask(self.question.value)
+        else:
+            loop.call_later(SECONDS_BEHIND, lambda: self.ask(self.question.value))
