@@ -76,6 +76,10 @@ GIANT_LINES = {
     "hashes": "# " + "# " * (MEGABYTE // 2),
     "Chinese": "灯" * (MEGABYTE // 3),
     "key": "- key: " + "value " * (MEGABYTE // 6),
+    "NUL": "\x00" * MEGABYTE,
+    "emoji": "👩\u200d👧 " * (MEGABYTE // 4),
+    "Arabic": "ضوء؟ " * (MEGABYTE // 5),
+    "half characters": "a\ud800 " * (MEGABYTE // 3),
 }
 
 
@@ -102,6 +106,23 @@ def test_chinese_and_japanese_characters_count_as_words():
     assert texts == ["这盏灯是", "是蓝色的。", "的。它亮十", "十小时。"]
     assert [p.text for p in chunk_windows("型号K340 Lite很轻", size=3)] == ["型号K340", "Lite很轻"]
     assert len(chunk_windows("ランタン" * 100, size=100)) == 4
+
+
+def test_sentences_of_other_scripts():
+    for text, count in (
+        ("दीपक नीला है। वह जलता है।", 2),
+        ("ما لون المصباح؟ المصباح أزرق.", 2),
+        ("چراغ نیلا ہے۔ وہ جلتا ہے۔", 2),
+        ("Лампа синяя. Она горит.", 2),
+    ):
+        assert len(chunk_sentences(text, size=1)) == count
+
+
+@pytest.mark.parametrize("cut", [chunk_sentences, chunk_windows, chunk_by_structure])
+@pytest.mark.parametrize("document", [None, b"bytes", ["a", "list"], 7])
+def test_what_is_no_text_is_named(cut, document):
+    with pytest.raises(TypeError, match=f"one text; it is of the kind {type(document).__name__}"):
+        cut(document, 3)
 
 
 def test_scripts_with_spaces_are_cut_at_them():

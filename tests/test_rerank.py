@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from utils import worlds
@@ -51,7 +53,8 @@ def test_scores_are_the_log_likelihoods_of_the_question(language_model, family):
         for c in cards[:3]
     ]
     by_id = {hit.passage.id: hit.score for hit in again}
-    assert [by_id[card.id] for card in cards[:3]] == pytest.approx(alone, abs=1e-3)
+    # In bfloat16 a batch is rounded a little otherwise than one text alone.
+    assert [by_id[card.id] for card in cards[:3]] == pytest.approx(alone, abs=0.1)
     assert [hit.score for hit in again] == sorted(by_id.values(), reverse=True)
     assert [hit.rank for hit in again] == [1, 2, 3]
 
@@ -84,9 +87,61 @@ def test_examples_show_the_form(language_model, family):
     assert after > before
 
 
+def test_a_giant_question_or_passage_counts_by_its_beginning(language_model, family):
+    cards, _ = family
+    words = "Does it come in teal, or in navy? "
+    giant = [Passage("giant", "The lamp is of copper. " * 20_000), Passage("empty", "")]
+    short = [Passage("giant", "The lamp is of copper. " * 200), Passage("empty", "")]
+    reranker = LikelihoodReranker(*language_model, examples=())
+    scores = []
+    for passages, question in ((giant, words * 300), (short, words * 30)):
+        hits = Shelf(cards[:1] + passages).search([question], 3)
+        (again,) = reranker.rerank([question], hits)
+        scores.append({hit.passage.id: hit.score for hit in again})
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
+    assert len(scores[0]) == 3
+
+
+def test_odd_questions_do_no_harm(language_model, family):
+    cards, _ = family
+    odd = ["ランタンは何色ですか", "ما لون المصباح؟", "?!", "🏮", "\x00", "\u200b"]
+    found = RerankedRetriever(Shelf(cards), LikelihoodReranker(*language_model), pool=2)
+    for hits in found.search(odd, k=2):
+        assert len(hits) == 2
+        assert all(math.isfinite(hit.score) for hit in hits)
+
+
+def test_k_beyond_the_shelf_gives_all_of_it(language_model, family):
+    cards, asked = family
+    found = RerankedRetriever(Shelf(cards), LikelihoodReranker(*language_model), pool=1)
+    (hits,) = found.search([asked[0].text], k=1000)
+    assert {hit.passage for hit in hits} == set(cards)
+    assert found.search([], k=3) == []
+
+
+@pytest.mark.parametrize(
+    ("queries", "k", "error", "message"),
+    [
+        (["teal?"], 0, ValueError, "at least 1"),
+        (["teal?"], -2, ValueError, "at least 1"),
+        (["teal?"], 1.5, TypeError, "whole number"),
+        (["teal?", " "], 1, ValueError, "number 2 is empty"),
+        ([None], 1, TypeError, "number 1 must be a text"),
+        (["\ud800"], 1, ValueError, "half of a character"),
+        ("teal?", 1, TypeError, r"\[question\]"),
+    ],
+)
+def test_bad_search_is_named(family, queries, k, error, message):
+    with pytest.raises(error, match=message):
+        RerankedRetriever(Shelf(family[0]), reranker=None).search(queries, k)
+
+
 def test_what_does_not_fit_is_said(language_model, family):
     cards, asked = family
     with pytest.raises(ValueError, match="pool is 0"):
         RerankedRetriever(Shelf(cards), None, pool=0)
-    with pytest.raises(ValueError):
-        LikelihoodReranker(*language_model).rerank([asked[0].text], [])
+    reranker = LikelihoodReranker(*language_model)
+    with pytest.raises(ValueError, match="1 questions, but 0 lists of hits"):
+        reranker.rerank([asked[0].text], [])
+    with pytest.raises(TypeError, match=r"\[question\]"):
+        reranker.rerank(asked[0].text, [[]])

@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from utils.retrieval import (
+    CHARACTERS_READ,
     DenseRetriever,
     Hit,
     HybridRetriever,
@@ -28,6 +30,22 @@ CARDS = [
     Passage("K340 Lite", "The Velbrin K340 Lite is a lantern. It comes in navy."),
     Passage("K430", "The Velbrin K430 is a lantern. It comes in ivory."),
     Passage("kettle", "A kettle of copper boils water for tea.", metadata={"kind": "kettle"}),
+]
+
+
+ODD_QUESTIONS = [
+    "ランタンは何色ですか",
+    "какого цвета фонарь",
+    "ما لون المصباح؟",  # written from right to left
+    "\u202eteal\u202c",  # and turned round by invisible signs
+    "?!",
+    "🏮",
+    "👩\u200d👩\u200d👧",
+    "\u200b",  # a space without width is no white space to Python
+    "\x00",
+    "\x00 teal",
+    "lantern " * 1250,
+    "x" * 10_000,
 ]
 
 
@@ -89,7 +107,16 @@ class TestEveryRetriever:
             (["teal"], -2, ValueError, "at least 1"),
             (["teal", "  "], 1, ValueError, "number 2 is empty"),
             ([""], 1, ValueError, "number 1 is empty"),
+            (["teal", "\u00a0\n"], 1, ValueError, "number 2 is empty"),
             ("teal", 1, TypeError, r"\[question\]"),
+            (["teal", None], 1, TypeError, "number 2 must be a text; it is None"),
+            ([float("nan")], 1, TypeError, "number 1 must be a text; it is nan"),
+            ([b"teal"], 1, TypeError, "number 1 must be a text"),
+            ([["teal"]], 1, TypeError, "number 1 must be a text"),
+            (["teal \ud800"], 1, ValueError, "half of a character, .* at place 5"),
+            (["teal"], 2.5, TypeError, "k is 2.5; it must be a whole number"),
+            (["teal"], "3", TypeError, "k is '3'; it must be a whole number"),
+            (["teal"], None, TypeError, "k is None"),
         ],
     )
     def test_bad_search_is_named(self, retriever, queries, k, error, message):
@@ -97,10 +124,16 @@ class TestEveryRetriever:
             retriever.search(queries, k=k)
 
     def test_odd_questions_do_no_harm(self, retriever):
-        odd = ["ランタンは何色ですか", "?!", "lantern " * 1250, "x" * 10_000, "\x00 teal", "🏮"]
-        found = retriever.search(odd, k=2)
-        assert len(found) == len(odd)
+        found = retriever.search(ODD_QUESTIONS, k=2)
+        assert len(found) == len(ODD_QUESTIONS)
         assert "K340" in ids(retriever.search(["teal " * 2000], k=4)[0])
+
+    def test_questions_and_k_may_come_from_numpy_pandas_or_a_generator(self, retriever):
+        asked = ["Velbrin lantern teal", "copper kettle"]
+        expected = retriever.search(asked, k=2)
+        assert retriever.search((question for question in asked), k=np.int64(2)) == expected
+        assert retriever.search(np.array(asked), k=2) == expected
+        assert retriever.search(pd.Series(asked, index=[7, 3]), k=2) == expected
 
     def test_search_prints_nothing(self, retriever, capfd):
         retriever.search(["teal"], k=1)
@@ -119,20 +152,70 @@ class TestEveryRetriever:
             retriever.search(asked, k=2, where={"kind": "kettle"})
 
 
-@pytest.mark.parametrize(
+every_maker = pytest.mark.parametrize(
     "make",
     [
         lambda passages: DenseRetriever(CountingEncoder(), passages),
         lambda passages: DenseRetriever(CountingEncoder(), passages, index="hnsw"),
         LexicalRetriever,
+        lambda passages: HybridRetriever(
+            DenseRetriever(CountingEncoder(), passages), LexicalRetriever(passages)
+        ),
     ],
-    ids=["dense", "hnsw", "lexical"],
+    ids=["dense", "hnsw", "lexical", "hybrid"],
 )
-def test_bad_corpus_is_named(make):
-    with pytest.raises(ValueError, match="no passages"):
-        make([])
-    with pytest.raises(ValueError, match="'K340'"):
-        make([CARDS[0], CARDS[1], Passage("K340", "Another text.")])
+
+
+@every_maker
+@pytest.mark.parametrize(
+    ("passages", "error", "message"),
+    [
+        ([], ValueError, "no passages"),
+        ([*CARDS[:2], Passage("K340", "Another text.")], ValueError, "'K340'"),
+        (CARDS[0], TypeError, r"\[passage\]"),
+        ("a lantern", TypeError, r"\[passage\]"),
+        (["a lantern"], TypeError, "'a lantern' is no passage"),
+        ([("a", "a lantern")], TypeError, "is no passage"),
+        ([Passage(7, "a lantern")], TypeError, "id of a passage must be a text; it is 7"),
+        ([Passage("a", None)], TypeError, "text of passage 'a' must be a text; it is None"),
+        ([Passage("a", b"lamp")], TypeError, "text of passage 'a' must be a text"),
+        ([Passage("a", "lamp \udce9")], ValueError, "text of passage 'a' holds half of a char"),
+    ],
+)
+def test_a_bad_corpus_is_named(make, passages, error, message):
+    with pytest.raises(error, match=message):
+        make(passages)
+
+
+@every_maker
+@pytest.mark.parametrize("bad", [CARDS[0], Passage(7, "x"), Passage("a", "\ud800"), "text"])
+def test_a_bad_addition_is_named_and_changes_nothing(make, bad):
+    retriever = make(CARDS)
+    with pytest.raises((TypeError, ValueError)):
+        retriever.add([Passage("new", "A new lantern."), bad])
+    assert retriever.passages == CARDS
+
+
+def test_what_is_wrong_shows_before_the_long_work_of_embedding():
+    encoder = CountingEncoder()
+    retriever = DenseRetriever(encoder, GUIDE)
+    encoder.batches.clear()
+    for change in (
+        lambda: retriever.add(GUIDE),
+        lambda: retriever.update("guide", SHEET),
+        lambda: retriever.update("leaflet", SHEET),
+    ):
+        with pytest.raises((LookupError, ValueError)):
+            change()
+    assert encoder.batches == []
+
+
+@pytest.mark.parametrize("number", range(3), ids=["dense", "lexical", "hybrid"])
+def test_passages_may_come_from_a_generator(number):
+    retriever = retrievers(GUIDE)[number]
+    retriever.add(passage for passage in SHEET)
+    retriever.update("guide", (passage for passage in GUIDE[:1]))
+    assert {passage.id for passage in retriever.passages} == {"guide#1", "sheet#1"}
 
 
 def test_one_passage_is_a_corpus_too():
@@ -221,12 +304,22 @@ def test_hard_texts_are_passages_too():
         Passage("one word", "x" * 1_000_000),
         Passage("Chinese", "这盏灯是蓝色的。"),
         Passage("Russian", "Лампа светит десять часов."),
+        Passage("Arabic", "المصباح أزرق ويضيء عشر ساعات."),
+        Passage("Hindi", "दीपक नीला है और दस घंटे जलता है।"),
+        Passage("NUL", "zinc\x00 and \x00walnut"),
+        Passage("emoji", "🏮🏮"),
     ]
-    asked = {"copper": "giant", "什么灯是蓝色的": "Chinese", "Сколько светит лампа": "Russian"}
-    for retriever in retrievers(cards)[1:]:
-        found = retriever.search(list(asked), k=1)
-        assert [ids(hits) for hits in found][0] == ["giant"]
-    lexical = LexicalRetriever(cards)
+    asked = {
+        "copper": "giant",
+        "什么灯是蓝色的": "Chinese",
+        "Сколько светит лампа": "Russian",
+        "ما لون المصباح؟": "Arabic",
+        "नीला क्या है?": "Hindi",
+        "zinc": "NUL",
+    }
+    dense, lexical, hybrid = retrievers(cards)
+    assert len(dense.search(list(asked), k=9)[0]) == len(cards)
+    assert ids(hybrid.search(list(asked), k=1)[0]) == ["giant"]
     assert [ids(hits) for hits in lexical.search(list(asked), k=1)] == [[n] for n in asked.values()]
 
 
@@ -247,8 +340,26 @@ def test_embedding_names_bad_input():
     assert embed(CountingEncoder(), []).shape == (0, 26)
     with pytest.raises(TypeError, match=r"\[text\]"):
         embed(CountingEncoder(), "one text")
+    with pytest.raises(TypeError, match="Text number 2 must be a text; it is 3"):
+        embed(CountingEncoder(), ["a", 3])
+    with pytest.raises(ValueError, match="Text number 1 holds half of a character"):
+        embed(CountingEncoder(), ["\ud800"])
     with pytest.raises(ValueError, match="batch_size"):
         embed(CountingEncoder(), ["a"], batch_size=0)
+
+
+def test_of_a_giant_text_the_encoder_gets_the_beginning():
+    encoder = CountingEncoder()
+    embed(encoder, ["a", "x" * 5_000_000])
+    assert [len(text) for text in encoder.batches[0]] == [1, CHARACTERS_READ]
+
+
+def test_hard_texts_have_real_vectors_too(encoder):
+    giant = "copper lamp " * 100_000
+    beginning = giant[: len(giant) // 100]
+    vectors = embed(encoder, [giant, beginning, "", "\x00", "🏮", "x" * 1_000_000, *ODD_QUESTIONS])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-4)  # both are longer than it reads
 
 
 def test_flat_index_agrees_with_numpy():
@@ -338,6 +449,15 @@ def test_tokenise_keeps_codes_and_suffixes_and_drops_stop_words():
 def test_tokenise_takes_chinese_and_japanese_characters_for_words():
     assert tokenise("蓝灯 K340。") == ["蓝", "灯", "k340", "model:k340"]
     assert tokenise("Лампа, 램프") == ["лампа", "램프"]
+
+
+def test_tokenise_keeps_a_letter_and_its_marks_together():
+    assert tokenise("दीपक नीला है।") == ["दीपक", "नीला", "है"]
+    assert tokenise("שָׁלוֹם, السَّلَامُ") == ["שָׁלוֹם", "السَّلَامُ"]
+    # é as one sign and as two, letters of double width, a capital that becomes two signs
+    assert tokenise("cafe\u0301") == tokenise("caf\u00e9") == ["caf\u00e9"]
+    assert tokenise("Ｋ３４０ Lite") == tokenise("K340 Lite")
+    assert len(tokenise("İstanbul")) == 1
 
 
 def test_names_that_begin_alike_are_told_apart():

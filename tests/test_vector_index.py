@@ -273,6 +273,12 @@ def test_deleting_most_of_it_builds_it_again(kind):
         (lambda i, v: i.update("2", [], v[:0]), ValueError, "no passages"),
         (lambda i, v: i.update("2", make_passages(1, "2"), v[:1] * np.nan), ValueError, "NaN"),
         (lambda i, v: i.update("2", make_passages(1, "2"), v[:2]), ValueError, "but 2"),
+        (lambda i, v: i.add([Passage(7, "x")], v[:1]), TypeError, "id of a passage .* it is 7"),
+        (lambda i, v: i.add(["x"], v[:1]), TypeError, "'x' is no passage"),
+        (lambda i, v: i.add(make_passages(1, "x")[0], v[:1]), TypeError, r"\[passage\]"),
+        (lambda i, v: i.add([Passage("x", "\ud800")], v[:1]), ValueError, "half of a character"),
+        (lambda i, v: i.add(make_passages(1, "x"), None), ValueError, "shape"),
+        (lambda i, v: i.update("2", ["x"], v[:1]), TypeError, "'x' is no passage"),
     ],
 )
 def test_a_bad_change_is_named_and_changes_nothing(kind, change, error, message):
@@ -289,6 +295,8 @@ def test_a_bad_change_is_named_and_changes_nothing(kind, change, error, message)
     ("search", "error", "message"),
     [
         (lambda i, v: i.search(v[:1], 0), ValueError, "at least 1"),
+        (lambda i, v: i.search(v[:1], 2.5), TypeError, "k is 2.5; it must be a whole number"),
+        (lambda i, v: i.search(v[:1], None), TypeError, "k is None"),
         (lambda i, v: i.search(v[:1, :5], 3), ValueError, r"\(1, 5\)"),
         (lambda i, v: i.search(v[:1] * np.inf, 3), ValueError, "NaN or infinity"),
         (lambda i, v: i.search(v[:1], 3, {"parity": "e"}), TypeError, "function"),
@@ -307,11 +315,23 @@ def test_a_bad_search_is_named(kind, search, error, message):
         ({"kind": "ivf", "probes": -1}, "probes is -1"),
         ({"kind": "hnsw", "neighbours": 1}, "neighbours is 1"),
         ({"dimensions": 0}, "dimensions is 0"),
+        ({"kind": "ivf", "probes": 2.5}, "probes is 2.5; it must be a whole number"),
+        ({"kind": "ivf", "lists": "8"}, "lists is '8'; it must be a whole number"),
+        ({"kind": "hnsw", "ef_search": None}, "ef_search is None"),
+        ({"kind": None}, "flat, ivf, hnsw"),
     ],
 )
 def test_bad_settings_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         VectorIndex(**{"dimensions": 8} | arguments)
+
+
+@every_kind
+def test_knobs_and_k_may_be_numbers_of_numpy(kind, tmp_path):
+    index, vectors = filled(kind, probes=np.int64(3), ef_search=np.int32(20), lists=np.int64(2))
+    assert len(index.search(vectors[:1], np.int64(4))[0]) == 4
+    loaded = VectorIndex.load(index.save(tmp_path / "index"))
+    assert loaded.settings == index.settings
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -388,6 +408,26 @@ def test_a_save_that_fails_leaves_the_old_index_whole(tmp_path, monkeypatch, own
     monkeypatch.undo()
     assert len(VectorIndex.load(tmp_path / "index")) == 100
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+@pytest.mark.parametrize("metadata", [{"day": np.datetime64("2024-01-01")}, None])
+def test_metadata_that_cannot_be_saved_is_named_and_leaves_the_old_index(metadata, tmp_path):
+    index, vectors = filled("flat")
+    index.save(tmp_path / "index")
+    index.update("2", [Passage("x", "text", "2", metadata=metadata)], vectors[:1])
+    with pytest.raises(TypeError, match="metadata can't be saved .* use texts"):
+        index.save(tmp_path / "index")
+    assert len(VectorIndex.load(tmp_path / "index")) == 100
+    assert [path.name for path in tmp_path.iterdir()] == ["index"]
+
+
+@every_kind
+def test_hard_texts_come_back_as_they_were(kind, tmp_path):
+    texts = ["灯\x00 \u2028\r\n🏮", "المصباح", "x" * 2_000_000, "", "\u202e\u200b"]
+    passages = [Passage(f"é {n}\x00", text, "d") for n, text in enumerate(texts)]
+    index = VectorIndex(DIMENSIONS, kind)
+    index.add(passages, draw_vectors(np.random.default_rng(0), len(texts)))
+    assert VectorIndex.load(index.save(tmp_path / "灯")).passages == passages
 
 
 FILES = ("manifest.json", "passages.json", "vectors.faiss")

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 from utils.passages import Passage
 
-# After . ! or ? (and closing quotes) with a space behind, after their East Asian forms, and at
-# an empty line. Not after the short forms of English titles and of "for example".
+# After . ! or ?, or such a sign of Arabic, Urdu or Hindi, with a space behind (and closing quotes
+# between), after their East Asian forms, and at an empty line. Not after the short forms of English
+# titles and of "for example".
 SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\be\.g)(?<!\bi\.e)"
-    r"[.!?][\"'”’)\]]*\s+|[。！？]\s*|\n\s*\n"
+    r"[.!?؟۔।][\"'”’)\]]*\s+|[。！？]\s*|\n\s*\n"
 )
 # Chinese characters, Japanese hiragana and katakana: scripts without spaces between words.
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -41,6 +42,7 @@ def chunk_sentences(
     A text without a sentence's end is one sentence, however long: cut such a text by windows.
     Raises ValueError for a size below 1 and an overlap that isn't smaller.
     """
+    _check_text(text)
     return _chunks(text, _parts(text, SENTENCE_END, (0, len(text))), size, overlap, document)
 
 
@@ -52,6 +54,7 @@ def chunk_windows(
     Words are what stands between spaces, and each Chinese or Japanese character. Raises ValueError
     for a size below 1 and an overlap that isn't smaller.
     """
+    _check_text(text)
     spans = [match.span() for match in WORD.finditer(text)]
     return _chunks(text, spans, size, overlap, document)
 
@@ -69,6 +72,7 @@ def chunk_by_structure(text: str, longest: int = 150, document: str = "document"
     in ``longest``. ``start`` is the place of what follows them. A heading with nothing under it
     gives no passage. Raises ValueError for ``longest`` below 1.
     """
+    _check_text(text)
     if longest < 1:
         raise ValueError(f"longest is {longest}; a passage needs at least 1 word.")
     passages = []
@@ -80,6 +84,11 @@ def chunk_by_structure(text: str, longest: int = 150, document: str = "document"
             metadata = {"heading": heading} if heading else {}
             passages.append(Passage(number, body, document, start, metadata))
     return passages
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"The document must be one text; it is of the kind {type(text).__name__}.")
 
 
 def _parts(text: str, separator: re.Pattern, within: Span) -> list[Span]:

@@ -12,6 +12,7 @@ https://arxiv.org/abs/2401.08281. Which passage has which vector is in `utils.ve
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from dataclasses import dataclass
@@ -45,13 +46,20 @@ class IndexSettings:
     ef_construction: int = 80
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown kind, and for a number below the least that works."""
+        """Raises ValueError for an unknown kind, and for a number too small or not whole."""
         if self.kind not in KINDS:
             raise ValueError(f"There is no index of kind {self.kind!r}; choose {', '.join(KINDS)}.")
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):
+            if name == "kind" or (name == "lists" and value is None):
+                continue
             least = 2 if name == "neighbours" else 1  # FAISS can't make a graph of single links
-            if isinstance(value, int) and value < least:
+            try:
+                whole = operator.index(value)  # of numpy's numbers too, which FAISS does not take
+            except TypeError:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number.") from None
+            if whole < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}.")
+            object.__setattr__(self, name, whole)
 
 
 def import_faiss() -> Any:

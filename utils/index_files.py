@@ -30,7 +30,8 @@ def write(
 ) -> Path:
     """Write an index with its settings and passages. Returns the folder.
 
-    Raises FileExistsError, and leaves it alone, where the folder holds something else.
+    Raises FileExistsError, and leaves it alone, where the folder holds something else, and
+    TypeError for metadata that JSON can't hold.
     """
     faiss = import_faiss()
     folder = Path(folder)
@@ -42,8 +43,11 @@ def write(
     try:
         new, old = part / "new", part / "old"
         new.mkdir()
-        records = [vars(passage) | {"metadata": dict(passage.metadata)} for passage in passages]
-        _write_json(new / PASSAGES, {"settings": settings, "passages": records})
+        try:
+            records = [vars(p) | {"metadata": dict(p.metadata)} for p in passages]
+            _write_json(new / PASSAGES, {"settings": settings, "passages": records})
+        except TypeError as error:
+            raise TypeError(f"A passage's metadata can't be saved ({error}): use texts.") from error
         # Python opens the file: FAISS can't where a Windows path has letters such as é.
         with open(new / VECTORS, "wb") as file:
             faiss.write_index(faiss_index, faiss.PyCallbackIOWriter(file.write))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -51,16 +52,88 @@ def rank_hits(passages: Iterable[Passage], scores: Iterable[float]) -> list[Hit]
     ]
 
 
-def check_new(passages: Sequence[Passage], held: Collection[str] = ()) -> list[Passage]:
-    """The passages as a list. Raises ValueError for none, or for an id used twice or ``held``."""
-    passages = list(passages)
+# --- checks of what comes in --------------------------------------------------------------------
+
+
+def check_text(text: str, what: str) -> None:
+    """Raises TypeError for what is no text, and ValueError for a text that no file can hold.
+
+    Such a text holds half of a character, as reading with the wrong encoding leaves it behind; a
+    tokenizer can't read it either. ``what``: its name at the start of a sentence.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be a text; it is {text!r:.60}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{what} holds half of a character, {text[error.start]!a}, at place {error.start}. Was "
+            "it read with the wrong encoding? Replace it: text.encode(errors='replace').decode()"
+        ) from None
+
+
+def check_texts(texts: Iterable[str], what: str) -> list[str]:
+    """The texts as a list; the errors of `check_text` say which one is wrong."""
+    if isinstance(texts, str):
+        name = what.lower()
+        raise TypeError(f"{what}s must come as a list; for one {name} write [{name}].")
+    texts = list(texts)
+    for number, text in enumerate(texts, start=1):
+        check_text(text, f"{what} number {number}")
+    return texts
+
+
+def check_k(k: int) -> int:
+    """k as Python's own kind of number. Raises TypeError or ValueError for no count."""
+    try:
+        k = operator.index(k)  # numpy's whole numbers too, which FAISS would not take
+    except TypeError:
+        raise TypeError(f"k is {k!r}; it must be a whole number.") from None
+    if k < 1:
+        raise ValueError(f"k is {k}; ask for at least 1 passage.")
+    return k
+
+
+def check_search(
+    queries: Iterable[str], k: int, where: Filter | None = None
+) -> tuple[list[str], int]:
+    """The questions as a list, and k. Raises TypeError or ValueError for what can't be searched."""
+    if where is not None:
+        check_filter(where)
+    queries = check_texts(queries, "Question")
+    for number, query in enumerate(queries, start=1):
+        if not query.strip():
+            raise ValueError(f"Question number {number} is empty.")
+    return queries, check_k(k)
+
+
+def check_new(passages: Iterable[Passage], held: Collection[str] = ()) -> list[Passage]:
+    """The passages as a list.
+
+    Raises ValueError for none, for an id used twice or ``held``, and for a text that no file can
+    hold; TypeError for what is no passage.
+    """
+    passages = passage_list(passages)
     if not passages:
         raise ValueError("There are no passages: at least one is needed.")
     seen = set(held)
     for passage in passages:
+        check_text(passage.id, "The id of a passage")
+        check_text(passage.text, f"The text of passage {passage.id!r}")
         if passage.id in seen:
             raise ValueError(f"Two passages have the id {passage.id!r}; ids must differ.")
         seen.add(passage.id)
+    return passages
+
+
+def passage_list(passages: Iterable[Passage]) -> list[Passage]:
+    """The passages as a list. Raises TypeError for one alone, and for what is no passage."""
+    if isinstance(passages, (Passage, str)):
+        raise TypeError("passages must be a list; for one passage write [passage].")
+    passages = list(passages)
+    for passage in passages:
+        if not isinstance(passage, Passage):
+            raise TypeError(f"{passage!r:.60} is no passage: write Passage(id, text).")
     return passages
 
 
@@ -72,7 +145,7 @@ def check_document(document: str, held: Iterable[Passage]) -> None:
 
 
 def check_edit(
-    document: str, passages: Sequence[Passage], held: Sequence[Passage]
+    document: str, passages: Iterable[Passage], held: Sequence[Passage]
 ) -> list[Passage]:
     """The passages of the document's new text, as a list.
 
@@ -80,6 +153,7 @@ def check_edit(
     another document, or have an id that another document's passage has.
     """
     check_document(document, held)
+    passages = passage_list(passages)
     for passage in passages:
         if passage.document != document:
             raise ValueError(f"Passage {passage.id!r} belongs to {passage.document!r}.")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SEPARATOR = "\n\n"  # stands between the worked examples and the prompt, and between examples
+LONGEST_TOKEN = 100  # characters; only rows of one sign come near it
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,16 @@ def fit_passages(tokenizer, texts: Sequence[str], question: str, budget: int) ->
             break
         kept.append(text)
         room -= needed
-    return kept or [_first_tokens(tokenizer, texts[0], room)]
+    return kept or [first_tokens(tokenizer, texts[0], room)]
+
+
+def first_tokens(tokenizer, text: str, count: int) -> str:
+    """The beginning of the text, up to the end of its token number ``count``."""
+    text = text[: count * LONGEST_TOKEN]  # the rest of a giant text need not be split into tokens
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    if len(encoded.offset_mapping) <= count:
+        return text
+    return text[: encoded.offset_mapping[count - 1][1]]
 
 
 def worked_examples(examples: Sequence[WorkedExample]) -> str:
@@ -137,12 +147,6 @@ def chat(tokenizer, user: str, examples: Sequence[tuple[str, str]] = ()) -> str:
 
 def _count_tokens(tokenizer, text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False).input_ids)
-
-
-def _first_tokens(tokenizer, text: str, count: int) -> str:
-    """The beginning of the text, up to the end of its token number ``count``."""
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return text[: encoded.offset_mapping[:count][-1][1]]
 
 
 def _solved(example: WorkedExample) -> str:

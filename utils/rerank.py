@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from utils.passages import Hit, Retriever, rank_hits
-from utils.prompts import READING_EXAMPLES, SEPARATOR, WorkedExample
+from utils.passages import Hit, Retriever, check_search, check_texts, rank_hits
+from utils.prompts import READING_EXAMPLES, SEPARATOR, WorkedExample, first_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ASKED_AFTER = "\nQuestion:"  # what stands between a passage and the question
 SHOWN = READING_EXAMPLES[:2]  # chosen on the development world (seed 7): better than none or five
+# What is read of a passage and of a question, in tokens. A question's cost most memory: the model
+# gives 49,152 probabilities for each.
+PASSAGE_TOKENS, QUESTION_TOKENS = 500, 100
 
 
 class LikelihoodReranker:
@@ -46,8 +49,12 @@ class LikelihoodReranker:
     ) -> list[list[Hit]]:
         """Each query's hits in their new order; a hit's score is then the log-likelihood in nats.
 
-        Raises ValueError if there are not as many lists of hits as queries.
+        Of a long question the first 100 tokens are read, of a long passage the first 500. Raises
+        ValueError if there are not as many lists of hits as queries.
         """
+        queries = check_texts(queries, "Question")
+        if len(queries) != len(hits):
+            raise ValueError(f"There are {len(queries)} questions, but {len(hits)} lists of hits.")
         scores = self._scores(queries, hits, progress)
         reranked = []
         for number, found in enumerate(hits):
@@ -63,6 +70,7 @@ class LikelihoodReranker:
         """
         from utils.inference import log_likelihoods
 
+        asked = [self._first(query, QUESTION_TOKENS) for query in queries]
         texts: dict[str, str] = {}  # passage id -> text
         asking: dict[str, list[int]] = {}  # passage id -> numbers of the queries that found it
         for number, (_, found) in enumerate(zip(queries, hits, strict=True)):
@@ -72,8 +80,8 @@ class LikelihoodReranker:
         rows = log_likelihoods(
             self.model,
             self.tokenizer,
-            [f"{text}{ASKED_AFTER}" for text in texts.values()],
-            [[f" {queries[number]}" for number in asking[name]] for name in texts],
+            [f"{self._first(text, PASSAGE_TOKENS)}{ASKED_AFTER}" for text in texts.values()],
+            [[f" {asked[number]}" for number in asking[name]] for name in texts],
             self.prefix,
             progress=progress,
         )
@@ -82,6 +90,9 @@ class LikelihoodReranker:
             for name, row in zip(texts, rows, strict=True)
             for number, score in zip(asking[name], row, strict=True)
         }
+
+    def _first(self, text: str, count: int) -> str:
+        return first_tokens(self.tokenizer, text, count)
 
 
 class RerankedRetriever:
@@ -94,5 +105,6 @@ class RerankedRetriever:
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """For each query its k best passages after re-ranking; scores are in nats."""
+        queries, k = check_search(queries, k)
         found = self.retriever.search(queries, max(k, self.pool))
         return [hits[:k] for hits in self.reranker.rerank(queries, found)]

@@ -16,6 +16,7 @@ of them can be imported from here.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,10 @@ from utils.passages import (
     Passage,
     check_document,
     check_edit,
-    check_filter,
     check_new,
+    check_search,
+    check_texts,
+    passage_list,
     rank_hits,
 )
 from utils.ranking import evaluate, fuse, recall_at_k, reciprocal_rank
@@ -49,6 +52,8 @@ __all__ += ["tokenise"]
 
 SMALLEST_POOL = 50  # passages that each retriever hands to fusion, at least
 SAME_VECTOR = 0.99  # cosine; the same text on another machine differs by rounding only
+# No encoder here reads as far; splitting megabytes into tokens would take gigabytes for nothing.
+CHARACTERS_READ = 100_000
 
 
 # --- by meaning -----------------------------------------------------------------------------
@@ -64,9 +69,9 @@ def embed(
 
     Texts of similar length share a batch, so little is wasted on padding. The encoder reads only
     the first part of a long text (256 tokens for the course's own): cut long documents first.
+    Raises TypeError for what is no list of texts, and ValueError for half a character in a text.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts must be a list of texts; for one text write [text].")
+    texts = check_texts(texts, "Text")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     vectors = np.zeros((len(texts), encoder.get_embedding_dimension()), dtype=np.float32)
@@ -75,7 +80,7 @@ def embed(
     for start in tqdm(starts, desc="embedding", unit="batch", disable=not progress):
         batch = order[start : start + batch_size]
         vectors[batch] = encoder.encode(
-            [texts[number] for number in batch],
+            [texts[number][:CHARACTERS_READ] for number in batch],
             batch_size=batch_size,
             normalize_embeddings=True,
             show_progress_bar=False,
@@ -114,6 +119,7 @@ class DenseRetriever:
 
     def add(self, passages: Sequence[Passage]) -> None:
         """Add passages. Raises ValueError for none, or for an id that is there already."""
+        passages = check_new(passages, {passage.id for passage in self.passages})
         self.index.add(passages, self._embed(passages))
 
     def update(self, document: str, passages: Sequence[Passage]) -> None:
@@ -121,6 +127,7 @@ class DenseRetriever:
 
         Raises LookupError for an unknown document, ValueError for passages that don't fit.
         """
+        passages = check_edit(document, passages, self.passages)
         self.index.update(document, passages, self._embed(passages))
 
     def delete(self, document: str) -> None:
@@ -131,7 +138,7 @@ class DenseRetriever:
         self, queries: Sequence[str], k: int, where: Filter | None = None
     ) -> list[list[Hit]]:
         """For each query its ``k`` nearest passages (all of them where there are fewer)."""
-        _check_search(queries, k, where)
+        queries, k = check_search(queries, k, where)
         return self.index.search(embed(self.encoder, queries), k, where)
 
     def save(self, folder: str | Path) -> Path:
@@ -169,8 +176,10 @@ def _check_encoder(retriever: DenseRetriever) -> None:
 
 # --- by words -------------------------------------------------------------------------------
 
+# Signs that belong to the letter before them: accents, the vowels of Hindi, Arabic or Hebrew.
+MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0] == "M")
 # A Chinese or Japanese character is a word: those languages write no spaces between words.
-WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
+WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:[{MARKS}]+[^\W{CJK}]*)*")
 # "K340", "K-340 Lite": a code with a digit, and capitalised words that directly follow it.
 MODEL = re.compile(r"\b[A-Z]+-?\d[\w-]*(?: [A-Z][a-z]+\b)*")
 
@@ -180,13 +189,14 @@ def tokenise(text: str) -> list[str]:
 
     "K340 Lite" gives "k340", "lite" and "model:k340 lite", "K340" gives "k340" and "model:k340".
     Without the last, a question about the K340 would fit the cards of the K340 Lite and the
-    K340 Plus as well as its own.
+    K340 Plus as well as its own. Two ways to write one letter, such as é, are made one.
 
     >>> tokenise("What is the Velbrin K340 Lite made of?")
     ['velbrin', 'k340', 'lite', 'made', 'model:k340 lite']
     """
     from bm25s.stopwords import STOPWORDS_EN_PLUS
 
+    text = unicodedata.normalize("NFKC", text)
     words = [word for word in WORD.findall(text.lower()) if word not in STOPWORDS_EN_PLUS]
     return words + ["model:" + name.lower() for name in MODEL.findall(text)]
 
@@ -233,7 +243,7 @@ class LexicalRetriever:
         or none. Of passages with equal scores the one that came first in the corpus is first.
         How rare a word is counts in the whole corpus, also where ``where`` leaves a part of it.
         """
-        _check_search(queries, k, where)
+        queries, k = check_search(queries, k, where)
         allowed = [where is None or bool(where(passage)) for passage in self.passages]
         results = []
         for query in queries:
@@ -288,11 +298,13 @@ class HybridRetriever:
 
     def add(self, passages: Sequence[Passage]) -> None:
         """Add passages to both retrievers; see theirs."""
+        passages = passage_list(passages)
         self.dense.add(passages)
         self.lexical.add(passages)
 
     def update(self, document: str, passages: Sequence[Passage]) -> None:
         """Give a document new passages in both retrievers; see theirs."""
+        passages = passage_list(passages)
         self.dense.update(document, passages)
         self.lexical.update(document, passages)
 
@@ -305,7 +317,7 @@ class HybridRetriever:
         self, queries: Sequence[str], k: int, where: Filter | None = None
     ) -> list[list[Hit]]:
         """For each query the ``k`` best of both rankings; a hit's score is its points."""
-        _check_search(queries, k, where)
+        queries, k = check_search(queries, k, where)
         pool = max(k, SMALLEST_POOL)
         results = []
         for both in zip(
@@ -318,18 +330,3 @@ class HybridRetriever:
             found = [by_id[name] for name, _ in fused]
             results.append(rank_hits(found, [points for _, points in fused]))
         return results
-
-
-# --- checks of what comes in ----------------------------------------------------------------
-
-
-def _check_search(queries: Sequence[str], k: int, where: Filter | None) -> None:
-    if isinstance(queries, str):
-        raise TypeError("queries must be a list of questions; for one question write [question].")
-    if k < 1:
-        raise ValueError(f"k is {k}; ask for at least 1 passage.")
-    if where is not None:
-        check_filter(where)
-    for number, query in enumerate(queries):
-        if not query.strip():
-            raise ValueError(f"Question number {number + 1} is empty.")

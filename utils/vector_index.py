@@ -27,6 +27,7 @@ from utils.passages import (
     check_document,
     check_edit,
     check_filter,
+    check_k,
     check_new,
     rank_hits,
 )
@@ -118,9 +119,7 @@ class VectorIndex:
         only where fewer passages may be found. Raises ValueError for k below 1 and for vectors
         that don't fit.
         """
-        vectors = self._checked(vectors)
-        if k < 1:
-            raise ValueError(f"k is {k}; ask for at least 1 passage.")
+        vectors, k = self._checked(vectors), check_k(k)
         keep = self._alive if where is None else self._fitting(where)
         k = min(k, int(keep.sum()))
         if k == 0 or len(vectors) == 0:
