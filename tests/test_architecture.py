@@ -14,12 +14,21 @@ UTILS = Path(__file__).resolve().parent.parent / "utils"
 
 ROWS = (  # from the ground up
     {"machine", "environment", "work", "display", "number_line", "differences"},
-    {"pinned", "devices", "models", "worlds", "world_words", "world_names", "world_texts"}
+    {
+        "pinned",
+        "devices",
+        "models",
+        "worlds",
+        "world_words",
+        "world_names",
+        "world_texts",
+        "world_typing",
+    }
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
     | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs"},
-    {"abstain", "rag", "rerank", "routes", "lora", "bad_cases", "world_needs"},
-    {"experiments", "injection"},
+    {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "lora", "bad_cases", "world_needs"},
+    {"experiments", "injection", "repair"},
     {
         "judging",
         "exercises",
