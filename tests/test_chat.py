@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.test_widgets import in_notebook
@@ -16,6 +18,12 @@ class Echo:
         check_questions([question])
         trace = (Step("rule", "no rule matches."), Step("cite", "<A1>."))
         return Answer(question, question.upper(), "retrieval", ("A1",), (), "", trace)
+
+    def stream(self, question: str):
+        last = self.answer(question)
+        for text in ("", last.text[:2]):
+            yield replace(last, text=text, trace=(Step("prompt", "1 passage."),))
+        yield last
 
 
 @pytest.fixture
@@ -48,6 +56,18 @@ def test_what_was_typed_is_never_taken_for_html():
     assert "&lt;script&gt;" in shown
     assert "&lt;A1&gt;" in shown
     assert shown.count("<li>") == 2
+
+
+def test_an_answer_grows_while_it_is_written(talk):
+    shown = []
+    talk.log.observe(lambda change: shown.append(change["new"]), "value")
+    talk.ask("what now?")
+    assert "Answer:  (still writing)" in shown[0]
+    assert "Answer: WH (still writing)" in shown[1]
+    assert all('aria-busy="true"' in html for html in shown[:-1])
+    assert 'aria-busy="false"' in shown[-1]
+    assert "Answer: WHAT NOW? (from A1)" in shown[-1]
+    assert shown[-1].count("You: what now?") == 1
 
 
 def test_the_button_asks_and_empties_the_box(talk):

@@ -1,7 +1,7 @@
 """Talk to a pipeline, and see what each of its stages did.
 
 `chat(pipeline)` shows a text box (Enter asks), a button, a few examples, and under each answer the
-trace as a numbered list. Where widgets aren't shown, the first question, its answer and its trace
+trace as a numbered list; an answer grows while the model writes it. Where widgets aren't shown, the first question, its answer and its trace
 stand there as plain text.
 """
 
@@ -67,18 +67,25 @@ class Chat(QuestionBox):
         self._show_turns()
 
     def take(self, question: str) -> str:
-        """Put the answer on top of the list, and empty the box."""
-        self.turns = [turn_html(self.pipeline.answer(question)), *self.turns][:TURNS_KEPT]
+        """Put the answer on top of the list while it grows, and empty the box."""
+        earlier = self.turns[: TURNS_KEPT - 1]
+        for answer in self.pipeline.stream(question):
+            self.turns = [turn_html(answer), *earlier]
+            self._show_turns(growing=True)
         self.question.value = ""
         self._show_turns()
         return "Answered below."
 
-    def _show_turns(self) -> None:
-        self.log.value = f'<div role="log" aria-live="polite">{"".join(self.turns)}</div>'
+    def _show_turns(self, growing: bool = False) -> None:
+        # Busy: a screen reader waits for the whole answer instead of speaking every word.
+        live = f'role="log" aria-live="polite" aria-busy="{str(growing).lower()}"'
+        self.log.value = f"<div {live}>{''.join(self.turns)}</div>"
 
 
 def _headline(answer: Answer) -> str:
-    if answer.route == RETRIEVAL:
+    if answer.trace and answer.trace[-1].stage == "prompt":
+        how = "still writing"
+    elif answer.route == RETRIEVAL:
         how = f"from {', '.join(answer.citation) or 'no passage'}"
     else:
         how = answer.route if answer.route == REFUSED else f"by the route {answer.route}"
