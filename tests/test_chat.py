@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import html
+
 import pytest
 
 from tests.test_widgets import in_notebook
@@ -91,7 +93,13 @@ def test_an_example_asks_itself(talk):
 
 
 @pytest.mark.parametrize(
-    ("question", "message"), [("  ", "Type a question first."), ("x" * 2000, "Not asked: ")]
+    ("question", "message"),
+    [
+        ("  ", "Type a question first."),
+        ("\u00a0", "Type a question first."),
+        ("x" * 2000, "Not asked: "),
+        ("灯 " * 5000, "Not asked: "),
+    ],
 )
 def test_a_question_that_cannot_be_taken_stays_in_the_box(talk, question, message):
     before = talk.log.value
@@ -100,6 +108,14 @@ def test_a_question_that_cannot_be_taken_stays_in_the_box(talk, question, messag
     assert message in talk.status.value
     assert (talk.question.value, talk.log.value) == (question, before)
     assert not talk.button.disabled
+
+
+@pytest.mark.parametrize("question", ["?!", "🏮", "ما لون المصباح؟", "灯", "\x00 & \u202eteal"])
+def test_odd_questions_are_asked_and_shown_as_they_are(talk, question):
+    talk.question.value = question
+    talk.button.click()
+    assert talk.question.value == ""
+    assert html.escape(question) in talk.log.value
 
 
 def test_old_turns_make_room(talk):
