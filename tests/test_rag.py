@@ -230,6 +230,8 @@ def test_no_questions_no_answers(said):
         (["Which?", " "], ValueError, "number 2 is empty"),
         (["x" * (LONGEST_QUESTION + 1)], ValueError, "at most"),
         ("Which?", TypeError, "a list"),
+        ([None], TypeError, "number 1 must be a text"),
+        (["Which \ud800?"], ValueError, "half of a character"),
     ],
 )
 def test_bad_questions_are_said_before_any_is_answered(said, asked, error, message):

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from utils.passages import Hit, Retriever
+from utils.passages import Hit, Retriever, check_texts
 from utils.prompts import fit_passages, open_book_prefix, passages_prompt
 from utils.scoring import normalise_answer
 
@@ -226,9 +226,7 @@ def stands_in(answer: str, passage: str) -> bool:
 
 def check_questions(questions: Sequence[str]) -> None:
     """Raise an error that says what is wrong with the questions; nothing is wrong with most."""
-    if isinstance(questions, str):
-        raise TypeError("questions must be a list; for one question write [question].")
-    for number, question in enumerate(questions, start=1):
+    for number, question in enumerate(check_texts(questions, "Question"), start=1):
         if not question.strip():
             raise ValueError(f"Question number {number} is empty.")
         if len(question) > LONGEST_QUESTION:
