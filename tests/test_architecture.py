@@ -26,7 +26,7 @@ ROWS = (  # from the ground up
     }
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
-    | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs"},
+    | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs", "kept_index"},
     {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "lora", "bad_cases", "world_needs"},
     {"experiments", "injection", "repair"},
     {

@@ -146,8 +146,19 @@ def test_points_show_both_uncertainties():
     assert list(line.get_ydata()) == pytest.approx([20, 90])
     assert list(horizontal.get_segments()[1][:, 0]) == pytest.approx([1.2, 2.0])
     assert list(vertical.get_segments()[0][:, 1]) == pytest.approx([15, 27])
+    assert not ax.texts
     with pytest.raises(ValueError, match="1 x values but 2"):
         plots.interval_points(times[:1], INTERVALS, "IVF", ax=ax, x_unit="ms")
+
+
+def test_notes_stand_beside_their_points():
+    _, ax = plots.new_axes(**LABELS)
+    times = [Interval(0.2, 0.1, 0.4, n=9), Interval(1.5, 1.2, 2.0, n=9)]
+    plots.interval_points(times, INTERVALS, "IVF", ax=ax, x_unit="ms", notes=[4, "all"])
+    assert [text.get_text() for text in ax.texts] == ["4", "all"]
+    assert [text.xy for text in ax.texts] == [pytest.approx([0.2, 20]), pytest.approx([1.5, 90])]
+    with pytest.raises(ValueError, match="2 points but 1 notes"):
+        plots.interval_points(times, INTERVALS, "IVF", ax=ax, x_unit="ms", notes=["4"])
 
 
 def test_matrix_writes_each_number_once():

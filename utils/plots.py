@@ -174,19 +174,24 @@ def interval_points(
     x_unit: str,
     y_unit: str = "%",
     number: int = 0,
+    notes: Sequence[object] = (),
 ) -> None:
     """Add points that are uncertain in both directions to ``ax``, joined by a line.
 
     ``number`` picks colour and marker as in `interval_curve`; shares whose unit is "%" are drawn
-    as percentages.
+    as percentages. ``notes``: what is written beside each point, if anything.
     """
     if len(x_intervals) != len(y_intervals):
         raise ValueError(f"{len(x_intervals)} x values but {len(y_intervals)} y values.")
+    if notes and len(notes) != len(x_intervals):
+        raise ValueError(f"{len(x_intervals)} points but {len(notes)} notes.")
     x, left, right = _scaled(x_intervals, x_unit)
     y, below, above = _scaled(y_intervals, y_unit)
     colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
     bars = {"xerr": [left, right], "yerr": [below, above], "capsize": 3, "elinewidth": 1.2}
     ax.errorbar(x, y, **bars, color=colour, marker=marker, label=label)
+    for note, *place in zip(notes, x, y, strict=bool(notes)):
+        ax.annotate(str(note), place, xytext=(6, -12), textcoords="offset points", fontsize=9)
 
 
 def matrix(

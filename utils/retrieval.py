@@ -96,16 +96,18 @@ class DenseRetriever:
         encoder: SentenceTransformer,
         passages: Sequence[Passage],
         index: str = "flat",
+        progress: bool = False,
         **knobs: int,
     ) -> None:
         """Embed and index the passages. Raises ValueError for none, or for one id used twice.
 
+        progress: whether a bar shows how far the embedding is.
         index: "flat" compares with every passage; "ivf" and "hnsw" take short cuts, and ``knobs``
         are theirs, such as ``probes=4`` (`utils.faiss_index.IndexSettings` has them all).
         """
         self.encoder = encoder
         self.index = VectorIndex(encoder.get_embedding_dimension(), index, **knobs)
-        self.add(passages)
+        self.add(passages, progress)
 
     @property
     def passages(self) -> list[Passage]:
@@ -117,10 +119,10 @@ class DenseRetriever:
         """A copy of their vectors: float32, shape (passages, dimensions)."""
         return self.index.vectors
 
-    def add(self, passages: Sequence[Passage]) -> None:
+    def add(self, passages: Sequence[Passage], progress: bool = False) -> None:
         """Add passages. Raises ValueError for none, or for an id that is there already."""
         passages = check_new(passages, {passage.id for passage in self.passages})
-        self.index.add(passages, self._embed(passages))
+        self.index.add(passages, self._embed(passages, progress))
 
     def update(self, document: str, passages: Sequence[Passage]) -> None:
         """Put these passages in the place of all that the document had before.
@@ -157,8 +159,8 @@ class DenseRetriever:
         _check_encoder(retriever)
         return retriever
 
-    def _embed(self, passages: Sequence[Passage]) -> np.ndarray:
-        return embed(self.encoder, [passage.text for passage in passages])
+    def _embed(self, passages: Sequence[Passage], progress: bool = False) -> np.ndarray:
+        return embed(self.encoder, [passage.text for passage in passages], progress=progress)
 
 
 def _check_encoder(retriever: DenseRetriever) -> None:
