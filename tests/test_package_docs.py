@@ -159,6 +159,7 @@ A Table Of Words  And Nothing But A Table.
 ================  ==========================
 
 The formula y = 2 x + 1 is no plain prose.
+A reference such as :func:`lamps.dim` is none either.
 """
 
 

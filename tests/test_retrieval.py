@@ -330,7 +330,7 @@ def test_embedding_keeps_the_order_of_texts_and_sorts_batches_by_length():
     encoder = CountingEncoder()
     texts = ["z" * n for n in (9, 1, 5, 3, 7)] + ["ab"]
     vectors = embed(encoder, texts, batch_size=2)
-    assert [len(text) for batch in encoder.batches for text in batch] == [1, 2, 3, 5, 7, 9]
+    assert [len(text) for batch in encoder.batches for text in batch] == [9, 7, 5, 3, 2, 1]
     expected = np.vstack([CountingEncoder().encode([text])[0] for text in texts])
     np.testing.assert_array_equal(vectors, expected)
     assert vectors.dtype == np.float32
@@ -351,7 +351,7 @@ def test_embedding_names_bad_input():
 def test_of_a_giant_text_the_encoder_gets_the_beginning():
     encoder = CountingEncoder()
     embed(encoder, ["a", "x" * 5_000_000])
-    assert [len(text) for text in encoder.batches[0]] == [1, CHARACTERS_READ]
+    assert [len(text) for text in encoder.batches[0]] == [CHARACTERS_READ, 1]
 
 
 def test_hard_texts_have_real_vectors_too(encoder):

@@ -75,7 +75,8 @@ def embed(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     vectors = np.zeros((len(texts), encoder.get_embedding_dimension()), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+    # The longest come first: what memory is needed shows at once, and is used again by the rest.
+    order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
     starts = range(0, len(order), batch_size)
     for start in tqdm(starts, desc="embedding", unit="batch", disable=not progress):
         batch = order[start : start + batch_size]
