@@ -26,7 +26,8 @@ ROWS = (  # from the ground up
     }
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
-    | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs", "kept_index"},
+    | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs", "kept_index"}
+    | {"onnx_encoder"},
     {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "lora", "bad_cases", "world_needs"},
     {"experiments", "injection", "repair"},
     {
