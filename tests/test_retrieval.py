@@ -9,6 +9,7 @@ import pytest
 
 from utils.retrieval import (
     CHARACTERS_READ,
+    TOKENS_AT_ONCE,
     DenseRetriever,
     Hit,
     HybridRetriever,
@@ -336,6 +337,27 @@ def test_embedding_keeps_the_order_of_texts_and_sorts_batches_by_length():
     assert vectors.dtype == np.float32
 
 
+def test_batches_are_bounded_by_their_tokens_with_padding():
+    class WordEncoder(CountingEncoder):
+        def tokenizer(self, texts, truncation):
+            return {"input_ids": [text.split()[:256] for text in texts]}
+
+    encoder = WordEncoder()
+    blanks, table, book = "a" + " " * 500 + "b", "1 " * 200, "word " * 2000
+    embed(encoder, [blanks, book, table] + ["two words"] * 600, batch_size=300)
+    assert encoder.batches[0][:3] == [book, table, blanks]  # not by characters
+    assert [len(batch) for batch in encoder.batches] == [4, 300, 299]
+    for batch in encoder.batches:
+        longest = max(len(text.split()[:256]) for text in batch)
+        assert longest * len(batch) <= TOKENS_AT_ONCE
+
+
+def test_a_text_that_fills_a_batch_alone_is_read_too():
+    encoder = CountingEncoder()
+    embed(encoder, ["x" * 3000, "y" * 2000, "z"])
+    assert [[len(text) for text in batch] for batch in encoder.batches] == [[3000], [2000], [1]]
+
+
 def test_embedding_names_bad_input():
     assert embed(CountingEncoder(), []).shape == (0, 26)
     with pytest.raises(TypeError, match=r"\[text\]"):
@@ -351,7 +373,7 @@ def test_embedding_names_bad_input():
 def test_of_a_giant_text_the_encoder_gets_the_beginning():
     encoder = CountingEncoder()
     embed(encoder, ["a", "x" * 5_000_000])
-    assert [len(text) for text in encoder.batches[0]] == [CHARACTERS_READ, 1]
+    assert [len(text) for batch in encoder.batches for text in batch] == [CHARACTERS_READ, 1]
 
 
 def test_hard_texts_have_real_vectors_too(encoder):
