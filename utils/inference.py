@@ -18,6 +18,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from utils.prompts import SEPARATOR
 
+ROWS_OF_LOGITS = 2  # texts whose probabilities are computed at once
 TOKENS_AT_ONCE = 4096  # read in one batch; the default model keeps 46 kB for each in fp32
 
 
@@ -185,8 +186,11 @@ def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]
         logits = torch.cat([first, later.logits], dim=1)
     else:
         logits = first
-    log_probabilities = logits.float().log_softmax(-1)
-    picked = log_probabilities.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    # A few rows at once: in fp32 every token takes 200 kB, one number for each word it might be.
+    parts = zip(logits.split(ROWS_OF_LOGITS), targets.split(ROWS_OF_LOGITS), strict=True)
+    picked = torch.cat(
+        [part.float().log_softmax(-1).gather(-1, ids.unsqueeze(-1)) for part, ids in parts]
+    ).squeeze(-1)
     sums = (picked * target_mask).sum(1)
     return [part.cpu().numpy() for part in sums.split(counts.tolist())]
 
