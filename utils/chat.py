@@ -1,8 +1,8 @@
 """Talk to a pipeline, and see what each of its stages did.
 
 `chat(pipeline)` shows a text box (Enter asks), a button, a few examples, and under each answer the
-trace as a numbered list; an answer grows while the model writes it. Where widgets aren't shown, the first question, its answer and its trace
-stand there as plain text.
+trace as a numbered list; an answer grows while the model writes it. Where widgets aren't shown,
+the first question, its answer and its trace stand there as plain text.
 """
 
 from __future__ import annotations

@@ -320,14 +320,16 @@ say(
 # answer itself. So a rule is a special case of RAG: retrieval without a reader.
 
 # %%
-from utils.routes import Rule, RuleRetriever
+from utils.routes import CatalogueLookup, Rule, RuleRetriever, SmallTalk
 
-rules = [
-    Rule("opening hours", ("opening", "hours"), "Monday to Friday, 9:00 to 17:00."),
-    Rule("returns", ("return",), "Send it back within 30 days, free of charge."),
-]
+rules = RuleRetriever(
+    [
+        Rule("opening hours", ("opening", "hours"), "Monday to Friday, 9:00 to 17:00."),
+        Rule("returns", ("return",), "Send it back within 30 days, free of charge."),
+    ]
+)
 for question in ["What are your opening hours?", "Can I return a lamp?", first.text]:
-    for name, retriever in {"rules": RuleRetriever(rules), "BM25": bm25}.items():
+    for name, retriever in {"rules": rules, "BM25": bm25}.items():
         hits = retriever.search([question], k=1)[0]
         shown = f"{hits[0].passage.id!r}, score {hits[0].score:.2f}" if hits else "nothing"
         print(f"{question:58.58} {name:6} {shown}")
@@ -344,6 +346,34 @@ say(
 # **Explain.** A rule never garbles its answer and costs nothing, so rules come first. But it knows
 # nothing of meaning: too narrow, and it misses a paraphrase; too broad, and it answers with full
 # confidence what nobody asked.
+#
+# ## More answers without a reader
+#
+# Greetings are a table, too. And a shop *has* its facts in a table: where a question names one
+# product and one field, the answer can be looked up. How far does that go? We wrote one list of
+# words for each field, and try it on the practice catalogue.
+
+# %%
+FIELD_WORDS = {
+    "colour": ("colour",),
+    "material": ("material",),
+    "town": ("town", "where"),
+    "battery": ("battery",),
+    "month": ("month", "when"),
+}
+table = CatalogueLookup({p.name: p.facts for p in practice.products}, FIELD_WORDS)
+looked_up = [hits[0] if hits else None for hits in table.search([q.text for q in asked])]
+exact = [hit.passage.text == q.answer for hit, q in zip(looked_up, asked, strict=True) if hit]
+passed = [q.text for hit, q in zip(looked_up, asked, strict=True) if not hit]
+say(
+    f"Looked up: {len(exact)} of {len(asked)}, right: {sum(exact)}. "
+    f"Passed on to the search: {len(passed)}, such as *{passed[0]}*"
+)
+
+# %% [markdown]
+# **Explain.** What it answers is exact, because nobody reads anything. What it doesn't understand
+# it passes on. So a *control module* asks its *routes* in turn, the surest first: small talk,
+# rules, the catalogue; only then search and model.
 #
 # ### Exercise 3.2: a router with rules
 #
@@ -474,7 +504,8 @@ check("q3_3")
 # It was chosen on the practice catalogue. Now the real one: what is refused?
 
 # %%
-assistant = Pipeline(model, tokenizer, bm25, rules=rules, threshold=threshold, must_cite=True)
+safe = {"threshold": threshold, "must_cite": True}
+assistant = Pipeline(model, tokenizer, bm25, **safe)
 
 unanswerable = random.Random(6).sample(questions(world, "unanswerable"), 30)
 groups = {
@@ -517,13 +548,22 @@ if spoken:
 #
 # ## Talk to it
 #
-# Ask anything. Under each answer stand the stages that the question went through. (Enter asks.)
+# Ask anything: the assistant gets its routes. Under each answer stand the stages that the question
+# went through. Try a question of which the catalogue knows the field, and one that it passes on.
+# (Enter asks.)
 
 # %%
 from utils.chat import chat
 
+routes = {
+    "small talk": SmallTalk(),
+    "rule": rules,
+    "catalogue": CatalogueLookup({p.name: p.facts for p in world.products}, FIELD_WORDS),
+}
+front_desk = Pipeline(model, tokenizer, bm25, routes=routes, **safe)
 ghost = groups["no such model"][0]
-chat(assistant, [first.text, "What are your opening hours?", ghost.text, "Can you sing?"])
+to_read = next(q for q in few if not routes["catalogue"].search([q.text])[0])
+chat(front_desk, [to_read.text, first.text, "What are your opening hours?", ghost.text, "Hello!"])
 
 # %% [markdown]
 # ### Exercise 3.4, in words: whom do you send to the workshop?
