@@ -13,6 +13,7 @@ import torch
 
 from utils import prompts
 from utils.inference import complete, encode_prefix, log_likelihoods
+from utils.models import load_model
 from utils.prompts import SEPARATOR, closed_book, open_book
 from utils.worlds import attribute_list, load_world, questions
 
@@ -47,6 +48,12 @@ def plain_log_likelihood(model, tokenizer, text: str, continuation: str) -> floa
         log_probabilities[len(before) + place - 1, token].item()
         for place, token in enumerate(after)
     )
+
+
+@pytest.fixture(scope="module")
+def language_model():
+    """In fp32 on every machine: bf16 rounds so coarsely that the batch shows in the scores."""
+    return load_model(dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
