@@ -379,8 +379,8 @@ reveal("l04_rewrite", WAYS[best])
 # ## The encoder, smaller and faster
 #
 # Where people ask by need rather than by name, you need the encoder. It can be had smaller. ONNX
-# Runtime runs the same network without PyTorch; in *int8* each weight is a whole number from -127
-# to 127, times a scale.
+# Runtime runs the same network without PyTorch; in *int8* each weight is a whole number that
+# fits into eight bits, times a scale.
 #
 # **Predict.** A number with 4 bytes becomes one with 1. What happens to the search?
 
