@@ -222,6 +222,27 @@ def test_a_failed_step_ends_with_its_advice_and_without_a_traceback(monkeypatch,
     assert "Do this." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("failing", "ready"), [("", True), ("utils.onnx_encoder", True), ("utils.models", False)]
+)
+def test_only_the_models_are_needed_to_open_the_lab(monkeypatch, failing, ready):
+    asked = []
+
+    def run(command, **settings):
+        asked.append(command[-1])
+        return subprocess.CompletedProcess(command, int(command[-1] == failing))
+
+    monkeypatch.setattr(environment, "ensure_venv", lambda: Path(sys.executable))
+    monkeypatch.setattr(environment, "install", lambda python, files: None)
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    if ready:
+        assert environment.prepare() == Path(sys.executable)
+        assert asked == ["utils.models", "utils.onnx_encoder"]
+    else:
+        with pytest.raises(SetupError, match="weights are not ready"):
+            environment.prepare()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="stops the server by a signal that Windows lacks")
 def test_the_lab_opens_prints_an_address_that_works_and_stops(tmp_path):
     program = (

@@ -202,4 +202,6 @@ def prepare(files: Sequence[str] = COURSE) -> Path:
     install(python, files)
     if subprocess.run([str(python), "-m", "utils.models"], cwd=ROOT, check=False).returncode != 0:
         raise SetupError("The weights are not ready. The message above says what to do.")
+    # Only one lesson needs these files, and it can make them itself, with more memory.
+    subprocess.run([str(python), "-m", "utils.onnx_encoder"], cwd=ROOT, check=False)
     return python
