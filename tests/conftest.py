@@ -26,6 +26,16 @@ def language_model():
 
 
 @pytest.fixture(scope="session")
+def exact_model():
+    """The same in fp32 on every machine: bf16 rounds so coarsely that the batch shows in scores."""
+    import torch
+
+    from utils.models import load_model
+
+    return load_model(dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
 def encoder():
     """The course's sentence encoder."""
     from utils.models import load_encoder

@@ -9,14 +9,15 @@ import pytest
 
 from tests.test_widgets import in_notebook
 from utils.chat import TURNS_KEPT, Chat, chat, turn_html, turn_text
-from utils.rag import Answer, Step, check_questions
+from utils.passages import check_questions
+from utils.rag import Answer, Step, check_lengths
 
 
 class Echo:
     """A pipeline that answers with the question."""
 
     def answer(self, question: str) -> Answer:
-        check_questions([question])
+        check_lengths(check_questions([question]))
         trace = (Step("rule", "no rule matches."), Step("cite", "<A1>."))
         return Answer(question, question.upper(), "retrieval", ("A1",), (), "", trace)
 

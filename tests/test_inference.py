@@ -13,7 +13,6 @@ import torch
 
 from utils import prompts
 from utils.inference import complete, encode_prefix, log_likelihoods
-from utils.models import load_model
 from utils.prompts import SEPARATOR, closed_book, open_book
 from utils.worlds import attribute_list, load_world, questions
 
@@ -51,9 +50,9 @@ def plain_log_likelihood(model, tokenizer, text: str, continuation: str) -> floa
 
 
 @pytest.fixture(scope="module")
-def language_model():
-    """In fp32 on every machine: bf16 rounds so coarsely that the batch shows in the scores."""
-    return load_model(dtype=torch.float32)
+def language_model(exact_model):
+    """Scores are compared exactly here."""
+    return exact_model
 
 
 @pytest.fixture(scope="module")

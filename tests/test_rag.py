@@ -224,6 +224,11 @@ def test_no_questions_no_answers(said):
     assert pipeline().answers([]) == []
 
 
+def test_questions_may_come_one_by_one(said):
+    answers = pipeline().answers(text for text in ("colour?", "town?"))
+    assert [answer.question for answer in answers] == ["colour?", "town?"]
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [

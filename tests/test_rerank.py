@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 
 from utils import worlds
 from utils.chunking import Passage
 from utils.inference import log_likelihoods
-from utils.models import load_model
 from utils.rerank import ASKED_AFTER, LikelihoodReranker, RerankedRetriever
 from utils.retrieval import Hit
 
@@ -27,9 +25,9 @@ class Shelf:
 
 
 @pytest.fixture(scope="module")
-def language_model():
-    """In fp32 on every machine: bf16 rounds so coarsely that the batch shows in the scores."""
-    return load_model(dtype=torch.float32)
+def language_model(exact_model):
+    """Scores are compared exactly here."""
+    return exact_model
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,12 @@ def chunk_by_structure(text: str, longest: int = 150, document: str = "document"
     return passages
 
 
+def passage_body(passage: Passage) -> str:
+    """The passage as it stands in its document: without the headings in front of it."""
+    heading = passage.metadata.get("heading")
+    return passage.text.removeprefix(f"{heading}\n") if heading else passage.text
+
+
 def _check_text(text: str) -> None:
     if not isinstance(text, str):
         raise TypeError(f"The document must be one text; it is of the kind {type(text).__name__}.")

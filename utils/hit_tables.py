@@ -11,13 +11,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from utils.passages import Hit
-from utils.retrieval import MODEL, WORD, tokenise
+from utils.retrieval import MODEL, MODEL_MARK, WORD, tokenise
 
 # Characters of a passage that are shown: in a table alone, beside others, and in plain text.
 ALONE, BESIDE, PLAIN = 1000, 120, 100
 COLUMNS = ("rank", "score", "passage", "shared words")
 NO_WORD = "no shared word"
-MODEL_MARK = "model:"  # what tokenise puts in front of a model name
 CELL = "border: 1px solid currentColor; padding: 3px 6px; text-align: left; vertical-align: top"
 CAPTION = "text-align: left; font-weight: bold; padding: 6px 0 2px"
 GRID = "display: grid; gap: 4px 12px; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr))"

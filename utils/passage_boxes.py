@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 from statistics import median
 
-from utils.chunking import CJK, WORD
+from utils.chunking import CJK, WORD, passage_body
 from utils.passages import Passage
 
 MOST_PASSAGES = 60  # shown at once
@@ -115,7 +115,7 @@ def _legend(shown: Sequence[Passage], words: Words, name: str) -> list[str]:
 
 def _left_out(passages: Sequence[Passage], shown: Sequence[Passage]) -> list[str]:
     sentences = []
-    if cut := sum(len(_body(passage)[MOST_CHARACTERS:]) for passage in shown):
+    if cut := sum(len(passage_body(passage)[MOST_CHARACTERS:]) for passage in shown):
         sentences.append(f"The last {cut} characters of passage 1 are not shown.")
     if len(shown) < len(passages):
         sentences.append(
@@ -164,19 +164,13 @@ def _heading(passage: Passage) -> str:
     return passage.metadata.get("heading", "")
 
 
-def _body(passage: Passage) -> str:
-    """The passage as it stands in the document: without the headings in front."""
-    heading = _heading(passage)
-    return passage.text.removeprefix(f"{heading}\n") if heading else passage.text
-
-
 def _length(passage: Passage) -> int:
     return len(WORD.findall(passage.text))
 
 
 def _spans(passage: Passage) -> list[tuple[int, int]]:
     """Where each word of the passage's body starts and ends in it, in characters."""
-    return [match.span() for match in WORD.finditer(_body(passage))]
+    return [match.span() for match in WORD.finditer(passage_body(passage))]
 
 
 def _words(passages: Sequence[Passage]) -> Words:
@@ -189,7 +183,7 @@ def _overlap(words: Words) -> bool:
 
 def _runs(passage: Passage, words: Words) -> Iterator[tuple[str, bool]]:
     """The part of the body that is shown, piece by piece, each with whether it is shared."""
-    body, place = _body(passage)[:MOST_CHARACTERS], 0
+    body, place = passage_body(passage)[:MOST_CHARACTERS], 0
     spans = [span for span in _spans(passage) if span[0] < MOST_CHARACTERS]
     for shared, group in groupby(spans, lambda span: words[passage.start + span[0]] > 1):
         (start, end), *others = group

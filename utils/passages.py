@@ -94,17 +94,22 @@ def check_k(k: int) -> int:
     return k
 
 
+def check_questions(questions: Iterable[str]) -> list[str]:
+    """The questions as a list. Raises TypeError or ValueError for what is none, or empty."""
+    questions = check_texts(questions, "Question")
+    for number, question in enumerate(questions, start=1):
+        if not question.strip():
+            raise ValueError(f"Question number {number} is empty.")
+    return questions
+
+
 def check_search(
     queries: Iterable[str], k: int, where: Filter | None = None
 ) -> tuple[list[str], int]:
     """The questions as a list, and k. Raises TypeError or ValueError for what can't be searched."""
     if where is not None:
         check_filter(where)
-    queries = check_texts(queries, "Question")
-    for number, query in enumerate(queries, start=1):
-        if not query.strip():
-            raise ValueError(f"Question number {number} is empty.")
-    return queries, check_k(k)
+    return check_questions(queries), check_k(k)
 
 
 def check_new(passages: Iterable[Passage], held: Collection[str] = ()) -> list[Passage]:

@@ -101,6 +101,8 @@ def fit_passages(tokenizer, texts: Sequence[str], question: str, budget: int) ->
         )
     kept = []
     for text in texts:
+        if len(text) > room * LONGEST_TOKEN:
+            break  # a giant text need not be split into tokens to be too long
         needed = _count_tokens(tokenizer, text + SEPARATOR)
         if needed > room:
             break

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from utils.passages import Hit, Retriever, check_texts
+from utils.passages import Hit, Retriever, check_k, check_questions
 from utils.prompts import fit_passages, open_book_prefix, passages_prompt
 from utils.scoring import normalise_answer
 
@@ -98,10 +98,9 @@ class Pipeline:
         """Read the worked examples once (by default the open-book form's)."""
         from utils.inference import encode_prefix
 
-        if k < 1:
-            raise ValueError(f"k is {k}; the prompt needs at least 1 passage.")
         self.model, self.tokenizer = model, tokenizer
-        self.retriever, self.k, self.best_last, self.budget = retriever, k, best_last, budget
+        self.retriever, self.k, self.best_last = retriever, check_k(k), best_last
+        self.budget = budget
         self.routes, self.rewrite = dict(routes or {}), rewrite
         self.threshold, self.must_cite = threshold, must_cite
         examples = open_book_prefix() if examples is None else examples
@@ -155,8 +154,8 @@ class Pipeline:
 
         Raises ValueError for a bad question, before any stage.
         """
-        check_questions(questions)
-        texts = self.rewrite(questions) if self.rewrite else list(questions)
+        questions = check_lengths(check_questions(questions))
+        texts = self.rewrite(questions) if self.rewrite else questions
         planned = [self._route(q, text) for q, text in zip(questions, texts, strict=True)]
         rest = [number for number, answer in enumerate(planned) if not answer.route]
         found = self.retriever.search([texts[number] for number in rest], self.k) if rest else []
@@ -224,16 +223,15 @@ def stands_in(answer: str, passage: str) -> bool:
     return bool(words) and f" {words} " in f" {normalise_answer(passage)} "
 
 
-def check_questions(questions: Sequence[str]) -> None:
-    """Raise an error that says what is wrong with the questions; nothing is wrong with most."""
-    for number, question in enumerate(check_texts(questions, "Question"), start=1):
-        if not question.strip():
-            raise ValueError(f"Question number {number} is empty.")
+def check_lengths(questions: list[str]) -> list[str]:
+    """The questions. Raises ValueError for one that is too long to be one."""
+    for number, question in enumerate(questions, start=1):
         if len(question) > LONGEST_QUESTION:
             raise ValueError(
                 f"Question number {number} has {len(question)} characters; "
                 f"the pipeline takes at most {LONGEST_QUESTION}."
             )
+    return questions
 
 
 def _rewritten(question: str, text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from utils import experiments, worlds
-from utils.chunking import chunk_by_structure, chunk_windows
+from utils.chunking import chunk_by_structure, chunk_windows, passage_body
 from utils.passages import Passage, Retriever
 from utils.rag import Pipeline
 from utils.rerank import LikelihoodReranker, RerankedRetriever
@@ -111,9 +111,8 @@ def holds_answer(passage: Passage, catalogue: Catalogue, question: Question) -> 
     start, end = catalogue.places[question.product]
     answer = re.compile(rf"\b{re.escape(question.answer)}\b", re.IGNORECASE)
     place = answer.search(catalogue.text, start + len(question.product), end)
-    heading = passage.metadata.get("heading")
-    length = len(passage.text) - (len(heading) + 1 if heading else 0)
-    return passage.start <= place.start() and place.end() <= passage.start + length
+    passage_end = passage.start + len(passage_body(passage))
+    return passage.start <= place.start() and place.end() <= passage_end
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,7 @@ MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0
 # A Chinese or Japanese character is a word: those languages write no spaces between words.
 WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:[{MARKS}]+[^\W{CJK}]*)*")
 # "K340", "K-340 Lite": a code with a digit, and capitalised words that directly follow it.
+MODEL_MARK = "model:"  # stands before a whole name, so that it is no other word
 MODEL = re.compile(r"\b[A-Z]+-?\d[\w-]*(?: [A-Z][a-z]+\b)*")
 
 
@@ -230,7 +231,7 @@ def tokenise(text: str) -> list[str]:
 
     text = unicodedata.normalize("NFKC", text)
     words = [word for word in WORD.findall(text.lower()) if word not in STOPWORDS_EN_PLUS]
-    return words + ["model:" + name.lower() for name in MODEL.findall(text)]
+    return words + [MODEL_MARK + name.lower() for name in MODEL.findall(text)]
 
 
 class LexicalRetriever:

@@ -28,9 +28,11 @@ class NameRewriter:
 
     def __init__(self, names: Sequence[str]) -> None:
         """Keep the known names. Raises ValueError for a name without a letter or digit."""
-        self._names = {_letters(name): name for name in names}
-        if "" in self._names:
-            raise ValueError("A name has no letter and no digit: it can't be recognised.")
+        self._names: dict[str, dict[str, str]] = {}  # its digits -> its letters -> a name
+        for name in names:
+            if not (letters := _letters(name)):
+                raise ValueError("A name has no letter and no digit: it can't be recognised.")
+            self._names.setdefault(_digits(letters), {})[letters] = name
         self._longest = max((len(name.split()) for name in names), default=0) + 1
 
     def __call__(self, questions: Sequence[str]) -> list[str]:
@@ -52,11 +54,9 @@ class NameRewriter:
 
     def _nearest(self, typed: str) -> tuple[float, str]:
         """The known name most like what was typed, among those with the same digits."""
-        digits = _digits(typed)
         likeness = [
             (difflib.SequenceMatcher(None, typed, letters).ratio(), name)
-            for letters, name in self._names.items()
-            if _digits(letters) == digits
+            for letters, name in self._names.get(_digits(typed), {}).items()
         ]
         return max(likeness, default=(0.0, ""))
 
