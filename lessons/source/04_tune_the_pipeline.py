@@ -362,7 +362,7 @@ measured = [bootstrap(outcome.right, outcome.products) for outcome in typed.valu
 figure = interval_bars(
     WAYS,
     measured,
-    title="A list of names beats a model that never saw them",
+    title="Who repairs what was typed?",
     xlabel="right answers, exact match (%)",
     ylabel="questions typed in a hurry",
 )
