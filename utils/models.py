@@ -107,7 +107,18 @@ def load_model(
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    _read_states_in_one_piece(model.get_output_embeddings())
     return model.to(device).eval(), tokenizer
+
+
+def _read_states_in_one_piece(head: torch.nn.Module) -> None:
+    """Hand the output layer its hidden states as one block of memory.
+
+    The last token of each text is a slice with gaps. Once the weights are frozen, as they are under
+    an adapter, PyTorch multiplies such a slice text by text, each with a copy of the whole
+    vocabulary's weights: about 1 GB for 16 texts in bfloat16.
+    """
+    head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
 
 
 def load_encoder(
