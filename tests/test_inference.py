@@ -146,6 +146,44 @@ def test_space_at_the_end_of_a_prefix_makes_no_difference(language_model, asked,
     assert complete(model, tokenizer, asked, spaced, NEW_TOKENS) == batched
 
 
+@pytest.fixture(scope="module")
+def about_two_cards():
+    """Five questions about one product and one about another."""
+    world = load_world()
+    cards = {product.name: attribute_list(product) for product in world.products}
+    asked = questions(world, "held_out")
+    first, other = world.products[:2]
+    about = [q for q in asked if q.product == first.name][:5]
+    about.insert(2, next(q for q in asked if q.product == other.name))
+    return [open_book(cards[q.product], q.text) for q in about]
+
+
+def test_questions_about_one_passage_are_answered_as_alone(language_model, about_two_cards, prefix):
+    model, tokenizer = language_model
+    texts = [prompts.open_book_prefix() + SEPARATOR + prompt for prompt in about_two_cards]
+    plain = [plain_completion(model, tokenizer, text) for text in texts]
+    assert complete(model, tokenizer, about_two_cards, prefix, NEW_TOKENS) == plain
+    assert complete(model, tokenizer, texts, None, NEW_TOKENS) == plain
+    options = [[" crimson", " in December"]] * len(texts)
+    together = log_likelihoods(model, tokenizer, about_two_cards, options, prefix)
+    alone = log_likelihoods(model, tokenizer, about_two_cards, options, prefix, batch_size=1)
+    assert np.allclose(together, alone, atol=1e-3)
+
+
+def test_a_passage_is_read_once_for_all_of_its_questions(language_model, about_two_cards, prefix):
+    model, tokenizer = language_model
+    read = []
+    embedding = model.get_input_embeddings()
+    hook = embedding.register_forward_hook(lambda _, ids, __: read.append(ids[0].numel()))
+    try:
+        complete(model, tokenizer, about_two_cards, prefix, max_new_tokens=1)
+        together, read[:] = sum(read), []
+        complete(model, tokenizer, about_two_cards, prefix, max_new_tokens=1, batch_size=1)
+    finally:
+        hook.remove()
+    assert together < 0.6 * sum(read)
+
+
 @pytest.mark.parametrize("text", ["", " \n "])
 def test_an_empty_prefix_is_no_prefix(language_model, text):
     assert encode_prefix(*language_model, text) is None

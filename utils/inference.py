@@ -2,7 +2,8 @@
 
 Both work on batches and can start from a *prefix*: a text that many prompts share, such as five
 worked examples. The model reads the prefix once and keeps its keys and values; every prompt then
-starts from a copy of them. Answers stay the same, the time per question falls.
+starts from a copy of them. In the same way a passage is read once for all questions of a batch that
+are asked about it. Answers stay the same, the time per question falls.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from utils.prompts import SEPARATOR
+from utils.prompts import SEPARATOR, before_question
 
 ROWS_OF_LOGITS = 2  # texts whose probabilities are computed at once
 TOKENS_AT_ONCE = 4096  # read in one batch; the default model keeps 46 kB for each in fp32
@@ -104,8 +105,7 @@ def stream(
     This is what `generate` does inside: read, take the likeliest token, read that, and so on.
     """
     token_ids, _, cache = _batch_after_prefix(model, tokenizer, [prompt], prefix)
-    unread = token_ids[:, 0 if prefix is None else len(prefix) :]
-    cache = DynamicCache(config=model.config) if cache is None else cache
+    unread = token_ids[:, cache.get_seq_length() :]
     stop_ids, written = set(line_end_ids(tokenizer)), []
     for _ in range(max_new_tokens):
         logits = model(unread, past_key_values=cache, logits_to_keep=1).logits
@@ -151,15 +151,7 @@ def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]
     if not any(options):
         return [np.empty(0, dtype=np.float32) for _ in prompts]
     token_ids, mask, cache = _batch_after_prefix(model, tokenizer, prompts, prefix)
-    start = 0 if prefix is None else len(prefix)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    read = model(
-        token_ids[:, start:],
-        attention_mask=mask,
-        position_ids=positions[:, start:],
-        past_key_values=cache if cache is not None else DynamicCache(config=model.config),
-        logits_to_keep=1,
-    )
+    read = _read(model, token_ids, mask, cache)
 
     # One row per (prompt, option): the prompt's keys and values are repeated for its options.
     counts = torch.tensor([len(texts) for texts in options], device=model.device)
@@ -211,41 +203,91 @@ def _batches_by_length(
 ) -> Iterator[_Batch]:
     """Prompts of like length together, so that little is padded; the longest batch comes first.
 
-    A batch holds `batch_size` prompts or, where prefix and prompts are long, as many as keep their
-    keys and values within TOKENS_AT_ONCE; `copies`: how many rows each prompt will take up.
+    Prompts that begin with the same passage stay together, see `_batch_after_prefix`. A batch holds
+    `batch_size` prompts or, where prefix and prompts are long, as many as keep their keys and
+    values within TOKENS_AT_ONCE; `copies`: how many rows each prompt will take up.
     """
     if not prompts:
         return
     lengths = [len(ids) for ids in tokenizer(list(prompts), add_special_tokens=False).input_ids]
-    order = sorted(range(len(prompts)), key=lambda index: -lengths[index])
+    passages = [before_question(prompt) for prompt in prompts]
+    # By characters: it only has to bring like lengths together.
+    order = sorted(
+        range(len(prompts)),
+        key=lambda index: (-len(passages[index]), passages[index], -lengths[index]),
+    )
     with tqdm(total=len(prompts), desc=progress, unit="question", disable=progress is None) as bar:
         while order:
-            tokens = copies * (lengths[order[0]] + (0 if prefix is None else len(prefix)))
+            longest = max(lengths[index] for index in order[:batch_size])
+            tokens = copies * (longest + (0 if prefix is None else len(prefix)))
             rows = max(1, min(batch_size, TOKENS_AT_ONCE // max(1, tokens)))
             indices, order = order[:rows], order[rows:]
             yield _Batch(indices, [prompts[index] for index in indices])
             bar.update(len(indices))
 
 
+@torch.inference_mode()
 def _batch_after_prefix(model, tokenizer, prompts, prefix: Prefix | None):
-    """Ids and mask of prefix + prompts, padded on the left, and a copy of the prefix's cache."""
+    """Ids and mask of prefix + prompts, padded on the left, and the cache of what is read already.
+
+    Read is the prefix and, where fewer passages than prompts stand before the questions, each
+    passage, once; every prompt has a copy of their keys and values.
+    """
     lead = "" if prefix is None else SEPARATOR
-    encoded = tokenizer(
+    rows = tokenizer(
         [lead + prompt for prompt in prompts],
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
         add_special_tokens=False,
-    ).to(model.device)
+        return_offsets_mapping=True,
+    )
+    ends = [len(lead) + len(before_question(prompt)) for prompt in prompts]
+    # Tokens may reach across the end of a passage; such a one belongs to the question.
+    passages = [
+        tuple(ids[: sum(stop <= end for _, stop in offsets)])
+        for ids, offsets, end in zip(rows.input_ids, rows.offset_mapping, ends, strict=True)
+    ]
     if prefix is None:
-        return encoded.input_ids, encoded.attention_mask, None
-    rows = len(prompts)
-    token_ids = torch.cat([prefix.token_ids.expand(rows, -1), encoded.input_ids], dim=1)
-    read = torch.ones(rows, len(prefix), dtype=encoded.attention_mask.dtype, device=model.device)
-    mask = torch.cat([read, encoded.attention_mask], dim=1)
-    cache = copy.deepcopy(prefix.cache)
-    cache.batch_repeat_interleave(rows)
-    return token_ids, mask, cache
+        token_ids = torch.empty((1, 0), dtype=torch.long, device=model.device)
+        cache = DynamicCache(config=model.config)
+    else:
+        token_ids, cache = prefix.token_ids, copy.deepcopy(prefix.cache)
+    mask = torch.ones_like(token_ids)
+
+    different = sorted(set(passages))
+    if all(passages) and len(different) < len(prompts):
+        token_ids, mask = _append(tokenizer, token_ids, mask, different)
+        cache.batch_repeat_interleave(len(different))
+        _read(model, token_ids, mask, cache)
+        copies = torch.tensor([different.index(passage) for passage in passages])
+        copies = copies.to(model.device)
+        cache.batch_select_indices(copies)
+        token_ids, mask = token_ids[copies], mask[copies]
+        rests = [ids[len(head) :] for ids, head in zip(rows.input_ids, passages, strict=True)]
+    else:
+        cache.batch_repeat_interleave(len(prompts))
+        rests = rows.input_ids
+    return *_append(tokenizer, token_ids, mask, rests), cache
+
+
+def _append(tokenizer, token_ids, mask, rows: Sequence[Sequence[int]]):
+    """Ids and mask, of one row for all or of one for each, continued by rows padded on the left."""
+    rows = [list(row) for row in rows]
+    padded = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
+    padded = padded.to(token_ids.device)
+    token_ids = torch.cat([token_ids.expand(len(rows), -1), padded.input_ids], dim=1)
+    return token_ids, torch.cat([mask.expand(len(rows), -1), padded.attention_mask], dim=1)
+
+
+def _read(model, token_ids, mask, cache: DynamicCache):
+    """Let the model read the tokens whose keys and values the cache hasn't got yet."""
+    start = cache.get_seq_length()
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return model(
+        token_ids[:, start:],
+        attention_mask=mask,
+        position_ids=positions[:, start:],
+        past_key_values=cache,
+        logits_to_keep=1,
+    )
 
 
 def line_end_ids(tokenizer) -> list[int]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SEPARATOR = "\n\n"  # stands between the worked examples and the prompt, and between examples
+QUESTION = "Question: "
 LONGEST_TOKEN = 100  # characters; only rows of one sign come near it
 
 
@@ -72,12 +73,17 @@ CLOSED_BOOK_EXAMPLES = (
 
 def closed_book(question: str) -> str:
     """The question alone: whatever the model answers, it has from its weights."""
-    return f"Question: {question}\nAnswer:"
+    return f"{QUESTION}{question}\nAnswer:"
 
 
 def open_book(passage: str, question: str) -> str:
     """The passage, then the question: the answer can be read off the passage."""
     return f"{passage}\n{closed_book(question)}"
+
+
+def before_question(prompt: str) -> str:
+    """The passages of an open-book prompt, "" where no line before the question is."""
+    return prompt.rpartition(f"\n{QUESTION}")[0]
 
 
 def passages_prompt(texts: Sequence[str], question: str, best_last: bool = True) -> str:

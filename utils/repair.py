@@ -177,7 +177,7 @@ def ask(
     """Ask the pipeline with these settings; answers count as right by exact match."""
     catalogue = make_catalogue(world, settings.card)
     pipeline = build_pipeline(settings, catalogue, parts)
-    answers = pipeline.answers([q.text for q in questions], batch_size=4, progress=progress)
+    answers = pipeline.answers([q.text for q in questions], progress=progress)
     found = [
         float(any(holds_answer(hit.passage, catalogue, question) for hit in answer.hits))
         for answer, question in zip(answers, questions, strict=True)

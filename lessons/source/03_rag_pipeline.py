@@ -164,7 +164,7 @@ already_read = {}  # two arms with the same prompt get the same answer: read it 
 
 def read(prompts, label):
     new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in already_read]
-    answers = complete(model, tokenizer, new, prefix, batch_size=4, progress=label)
+    answers = complete(model, tokenizer, new, prefix, progress=label)
     already_read.update(zip(new, answers, strict=True))
     return [already_read[prompt] for prompt in prompts]
 
