@@ -20,7 +20,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from utils.prompts import SEPARATOR, before_question
 
 ROWS_OF_LOGITS = 2  # texts whose probabilities are computed at once
-TOKENS_AT_ONCE = 4096  # read in one batch; the default model keeps 46 kB for each in fp32
+TOKENS_AT_ONCE = 3072  # read in one batch; the default model keeps 46 kB for each in fp32
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,29 @@ def complete(
     answers = [""] * len(prompts)
     stop_ids = line_end_ids(tokenizer)
     for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, 1, progress):
-        token_ids, mask, cache = _batch_after_prefix(model, tokenizer, batch.texts, prefix)
-        with torch.inference_mode():
-            output = model.generate(
-                input_ids=token_ids,
-                attention_mask=mask,
-                past_key_values=cache,
-                do_sample=False,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=stop_ids,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        new_tokens = output[:, token_ids.shape[1] :]
-        texts = tokenizer.batch_decode(new_tokens, skip_special_tokens=True)
+        texts = _write(model, tokenizer, batch.texts, prefix, max_new_tokens, stop_ids)
         for index, text in zip(batch.indices, texts, strict=True):
             answers[index] = text.split("\n")[0].strip()
     return answers
+
+
+@torch.inference_mode()
+def _write(model, tokenizer, prompts, prefix, max_new_tokens: int, stop_ids) -> list[str]:
+    """What the model writes after each prompt.
+
+    A function of its own, so that the keys and values of one batch are gone before the next.
+    """
+    token_ids, mask, cache = _batch_after_prefix(model, tokenizer, prompts, prefix)
+    output = model.generate(
+        input_ids=token_ids,
+        attention_mask=mask,
+        past_key_values=cache,
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stop_ids,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return tokenizer.batch_decode(output[:, token_ids.shape[1] :], skip_special_tokens=True)
 
 
 @torch.inference_mode()

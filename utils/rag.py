@@ -111,7 +111,7 @@ class Pipeline:
         return self.answers([question])[0]
 
     def answers(
-        self, questions: Sequence[str], batch_size: int = 16, progress: str | None = None
+        self, questions: Sequence[str], batch_size: int = 8, progress: str | None = None
     ) -> list[Answer]:
         """Answer many questions; the model reads them in batches.
 
