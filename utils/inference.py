@@ -20,7 +20,9 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from utils.prompts import SEPARATOR, before_question
 
 ROWS_OF_LOGITS = 2  # texts whose probabilities are computed at once
-TOKENS_AT_ONCE = 3072  # read in one batch; the default model keeps 46 kB for each in fp32
+# Tokens read in one batch; the default model keeps 46 kB for each in fp32. Scoring also needs room
+# for the continuations.
+TOKENS_WRITING, TOKENS_SCORING = 3072, 1536
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def complete(
     """
     answers = [""] * len(prompts)
     stop_ids = line_end_ids(tokenizer)
-    for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, 1, progress):
+    for batch in _batches_by_length(
+        tokenizer, prompts, batch_size, prefix, TOKENS_WRITING, progress
+    ):
         texts = _write(model, tokenizer, batch.texts, prefix, max_new_tokens, stop_ids)
         for index, text in zip(batch.indices, texts, strict=True):
             answers[index] = text.split("\n")[0].strip()
@@ -142,7 +146,8 @@ def log_likelihoods(
         raise ValueError(f"{len(prompts)} prompts but {len(continuations)} lists of continuations")
     scores: list[np.ndarray] = [np.empty(0)] * len(prompts)
     copies = max((len(texts) for texts in continuations), default=1)
-    for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, copies, progress):
+    most_tokens = TOKENS_SCORING // max(1, copies)
+    for batch in _batches_by_length(tokenizer, prompts, batch_size, prefix, most_tokens, progress):
         options = [continuations[index] for index in batch.indices]
         for index, row in zip(
             batch.indices,
@@ -205,14 +210,14 @@ def _batches_by_length(
     prompts: Sequence[str],
     batch_size: int,
     prefix: Prefix | None,
-    copies: int,
+    most_tokens: int,
     progress: str | None,
 ) -> Iterator[_Batch]:
     """Prompts of like length together, so that little is padded; the longest batch comes first.
 
     Prompts that begin with the same passage stay together, see `_batch_after_prefix`. A batch holds
-    `batch_size` prompts or, where prefix and prompts are long, as many as keep their keys and
-    values within TOKENS_AT_ONCE; `copies`: how many rows each prompt will take up.
+    `batch_size` prompts or, where prefix and prompts are long, as many as stay within
+    `most_tokens`.
     """
     if not prompts:
         return
@@ -226,8 +231,8 @@ def _batches_by_length(
     with tqdm(total=len(prompts), desc=progress, unit="question", disable=progress is None) as bar:
         while order:
             longest = max(lengths[index] for index in order[:batch_size])
-            tokens = copies * (longest + (0 if prefix is None else len(prefix)))
-            rows = max(1, min(batch_size, TOKENS_AT_ONCE // max(1, tokens)))
+            tokens = longest + (0 if prefix is None else len(prefix))
+            rows = max(1, min(batch_size, most_tokens // max(1, tokens)))
             indices, order = order[:rows], order[rows:]
             yield _Batch(indices, [prompts[index] for index in indices])
             bar.update(len(indices))
