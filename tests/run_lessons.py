@@ -69,7 +69,7 @@ class MemoryWatch:
         self._stop.set()
         self._thread.join()
         self._sample()
-        self.peak = max(self.peak, _high_water_mark(self._process.pid))
+        self.peak = max(self.peak, high_water_mark(self._process.pid))
 
     def _watch(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_SAMPLES):
@@ -90,7 +90,8 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def _high_water_mark(pid: int) -> int:
+def high_water_mark(pid: int) -> int:
+    """The most resident memory that the process has had, in bytes; 0 where the system can't say."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except OSError:  # not Linux, or the kernel has ended

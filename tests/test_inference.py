@@ -6,6 +6,7 @@ Everything is compared with the plain way: the whole text as one sequence, witho
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -146,6 +147,18 @@ def test_space_at_the_end_of_a_prefix_makes_no_difference(language_model, asked,
     assert complete(model, tokenizer, asked, spaced, NEW_TOKENS) == batched
 
 
+@contextmanager
+def tokens_read(model):
+    """A list that grows, while the block runs, by the tokens of each pass through the model."""
+    read = []
+    embedding = model.get_input_embeddings()
+    hook = embedding.register_forward_hook(lambda _, ids, __: read.append(ids[0].numel()))
+    try:
+        yield read
+    finally:
+        hook.remove()
+
+
 @pytest.fixture(scope="module")
 def about_two_cards():
     """Five questions about one product and one about another."""
@@ -172,16 +185,19 @@ def test_questions_about_one_passage_are_answered_as_alone(language_model, about
 
 def test_a_passage_is_read_once_for_all_of_its_questions(language_model, about_two_cards, prefix):
     model, tokenizer = language_model
-    read = []
-    embedding = model.get_input_embeddings()
-    hook = embedding.register_forward_hook(lambda _, ids, __: read.append(ids[0].numel()))
-    try:
+    with tokens_read(model) as together:
         complete(model, tokenizer, about_two_cards, prefix, max_new_tokens=1)
-        together, read[:] = sum(read), []
+    with tokens_read(model) as alone:
         complete(model, tokenizer, about_two_cards, prefix, max_new_tokens=1, batch_size=1)
-    finally:
-        hook.remove()
-    assert together < 0.6 * sum(read)
+    assert sum(together) < 0.6 * sum(alone)
+
+
+def test_questions_without_a_passage_are_read_in_one_go(language_model, prefix):
+    model, tokenizer = language_model
+    texts = [closed_book("What is two and two?"), closed_book("Who wrote Hamlet?")]
+    with tokens_read(model) as read:
+        complete(model, tokenizer, texts, prefix, max_new_tokens=1)
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize("text", ["", " \n "])

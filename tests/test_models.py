@@ -458,16 +458,15 @@ def test_this_processor_gets_a_format_that_it_has_instructions_for():
 # The real weights
 
 REAL_WAY = """
-from pathlib import Path
+import os
+from tests.run_lessons import high_water_mark
 from utils.models import load_encoder, load_model
 model, tokenizer = load_model(device="cpu")
 inputs = tokenizer(["The capital of France is"], return_tensors="pt")
 print("says", tokenizer.decode(model.generate(**inputs, max_new_tokens=3, do_sample=False)[0]))
 print("width", load_encoder(device="cpu").encode(["a sentence"]).shape)
 # Not getrusage: its record begins with the memory of the process that started this one.
-status = Path("/proc/self/status")
-lines = status.read_text().splitlines() if status.exists() else []
-print("peak", *[int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")])
+print("peak", high_water_mark(os.getpid()) // 2**20)
 """
 
 

@@ -163,12 +163,11 @@ def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]
     if not any(options):
         return [np.empty(0, dtype=np.float32) for _ in prompts]
     token_ids, mask, cache = _batch_after_prefix(model, tokenizer, prompts, prefix)
-    read = _read(model, token_ids, mask, cache)
+    after_prompt = _read(model, token_ids, mask, cache).logits
 
     # One row per (prompt, option): the prompt's keys and values are repeated for its options.
     counts = torch.tensor([len(texts) for texts in options], device=model.device)
     rows = torch.repeat_interleave(torch.arange(len(prompts), device=model.device), counts)
-    cache = read.past_key_values
     cache.batch_select_indices(rows)
     encoded = tokenizer(
         [text for texts in options for text in texts],
@@ -178,7 +177,7 @@ def _score_batch(model, tokenizer, prompts, options, prefix) -> list[np.ndarray]
         add_special_tokens=False,
     ).to(model.device)
     targets, target_mask = encoded.input_ids, encoded.attention_mask
-    first = read.logits[rows, -1:]
+    first = after_prompt[rows, -1:]
     if targets.shape[1] > 1:
         later = model(
             targets[:, :-1],
@@ -251,7 +250,8 @@ def _batch_after_prefix(model, tokenizer, prompts, prefix: Prefix | None):
         add_special_tokens=False,
         return_offsets_mapping=True,
     )
-    ends = [len(lead) + len(before_question(prompt)) for prompt in prompts]
+    heads = [before_question(prompt) for prompt in prompts]
+    ends = [len(lead) + len(head) if head else 0 for head in heads]
     # Tokens may reach across the end of a passage; such a one belongs to the question.
     passages = [
         tuple(ids[: sum(stop <= end for _, stop in offsets)])
@@ -269,11 +269,11 @@ def _batch_after_prefix(model, tokenizer, prompts, prefix: Prefix | None):
         token_ids, mask = _append(tokenizer, token_ids, mask, different)
         cache.batch_repeat_interleave(len(different))
         _read(model, token_ids, mask, cache)
-        copies = torch.tensor([different.index(passage) for passage in passages])
-        copies = copies.to(model.device)
+        places = [different.index(passage) for passage in passages]
+        copies = torch.tensor(places, device=model.device)
         cache.batch_select_indices(copies)
         token_ids, mask = token_ids[copies], mask[copies]
-        rests = [ids[len(head) :] for ids, head in zip(rows.input_ids, passages, strict=True)]
+        rests = [ids[len(read) :] for ids, read in zip(rows.input_ids, passages, strict=True)]
     else:
         cache.batch_repeat_interleave(len(prompts))
         rests = rows.input_ids

@@ -212,8 +212,8 @@ def _check_encoder(retriever: DenseRetriever) -> None:
 MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0] == "M")
 # A Chinese or Japanese character is a word: those languages write no spaces between words.
 WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:[{MARKS}]+[^\W{CJK}]*)*")
-# "K340", "K-340 Lite": a code with a digit, and capitalised words that directly follow it.
 MODEL_MARK = "model:"  # stands before a whole name, so that it is no other word
+# "K340", "K-340 Lite": a code with a digit, and capitalised words that directly follow it.
 MODEL = re.compile(r"\b[A-Z]+-?\d[\w-]*(?: [A-Z][a-z]+\b)*")
 
 
