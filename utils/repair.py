@@ -191,11 +191,16 @@ def ask(
 
 @dataclass(frozen=True)
 class Repair:
-    """One unit: a pipeline, the world, and whether its questions are typed in a hurry."""
+    """One unit: a pipeline, the world, and whether its questions are typed in a hurry.
+
+    dtype: the model's number format. In bfloat16 the answers of a handful of questions depend on
+    which other questions are read in the same batch; in float32 they don't.
+    """
 
     settings: Settings
     typed: bool = False
     world_seed: int = 2024
+    dtype: str = "float32"
 
 
 TYPED_ARMS = {
@@ -207,13 +212,15 @@ TYPED_ARMS = {
 
 def measure(unit: Repair) -> dict:
     """Ask all held-out questions of the unit's world."""
+    import torch
+
     from utils.models import load_encoder, load_model
 
     world = worlds.make_world(unit.world_seed)
     questions = worlds.questions(world, "held_out")
     if unit.typed:
         questions = [as_typed(question) for question in questions]
-    parts = Parts(*load_model(), load_encoder())
+    parts = Parts(*load_model(dtype=getattr(torch, unit.dtype)), load_encoder())
     return asdict(ask(unit.settings, world, questions, parts, f"{len(questions)} questions"))
 
 
