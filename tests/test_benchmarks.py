@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.benchmarks import encoding, retrieval
+from tests.benchmarks import encoding, retrieval, scoring
+from utils.worlds import load_world, questions
 
+BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
 SPEEDUPS = {"encode_speedup", "embed_speedup", "onnx_fp32_speedup", "onnx_int8_speedup"}
+
+
+class PlainHarness:
+    """Stands for lm_eval, which the tests do without: one pass for each option."""
+
+    def __init__(self, pretrained, tokenizer, batch_size):
+        self.model, self.tokenizer, self.batch_size = pretrained, tokenizer, batch_size
+
+    def tok_encode(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text)
+
+    @torch.inference_mode()
+    def loglikelihood(self, requests, disable_tqdm):
+        found = []
+        for request in requests:
+            context, option = request.arguments
+            whole = torch.tensor([self.tok_encode(context + option)])
+            start = len(self.tok_encode(context))
+            logits = self.model(whole, use_cache=False).logits[0, start - 1 : -1]
+            picked = logits.log_softmax(-1).gather(-1, whole[0, start:, None])
+            found.append((float(picked.sum()), False))
+        return found
+
+
+def plain_request(request_type, doc, arguments, idx):
+    assert request_type == "loglikelihood"
+    return SimpleNamespace(arguments=arguments)
 
 
 def test_searching_and_encoding(capsys):
@@ -54,3 +90,88 @@ def test_the_products_are_those_of_the_encoders_weights(encoder):
 def test_the_sentences_are_as_many_as_asked_for_and_the_same_each_time():
     for texts in (encoding.statements, encoding.doc_texts):
         assert len(texts(40)) == 40 and texts(40) == texts(40)
+
+
+# --- scoring ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forms():
+    world = load_world()
+    asked = questions(world, "held_out")[:5]
+    return scoring.open_book_form(world, asked), scoring.closed_book_form(asked)
+
+
+@pytest.fixture
+def tiny_model(language_model):
+    """Random weights behind the course's tokenizer: the plain way takes no time either."""
+    _, tokenizer = language_model
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        initializer_range=0.5,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config).eval(), tokenizer
+
+
+def test_scoring(monkeypatch, tiny_model, capsys):
+    monkeypatch.setattr(scoring, "import_harness", lambda: (PlainHarness, plain_request))
+    monkeypatch.setattr(scoring, "load_model", lambda dtype: tiny_model)
+    monkeypatch.setattr(scoring, "version", lambda name: f"that of {name}")
+    scoring.main(["--questions", "3", "--block", "2", "--lm-eval-batch-sizes", "1", "auto"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    for part in (result, result["closed_book"]):
+        smallest, largest = part["speedup_range"]
+        assert part["speedup_vs_lm_eval"] > 0 and 0 < smallest <= largest
+        assert 0 <= part["max_abs_diff"] < 1e-3
+        assert part["equal_choices"] == part["same_tokens"] == 1
+        assert part["items"] == 3
+        assert part["lm_eval_tokens_read"] == part["tokens"]  # the plain way shares nothing
+        assert part["course_tokens_read"] < part["tokens"] / 2
+        assert set(part["lm_eval_trial_seconds"]) == {"1", "auto"}
+        assert part["lm_eval_batch_size"] in {"1", "auto"}
+    assert result["tokens"] > result["closed_book"]["tokens"]
+    assert result["versions"]["lm_eval"] == "that of lm_eval"
+
+
+def test_both_ways_split_texts_into_the_same_tokens(language_model, forms):
+    _, tokenizer = language_model
+    for form in forms:
+        found = scoring.compare_tokens(tokenizer, tokenizer.encode, form)
+        assert found["same_tokens"] == 1 and found["tokens"] > 0
+
+
+def test_other_tokens_are_noticed(language_model, forms):
+    """A tokenizer that puts a token of its own before each text."""
+    _, tokenizer = language_model
+    found = scoring.compare_tokens(tokenizer, lambda text: [0, *tokenizer.encode(text)], forms[1])
+    assert found["same_tokens"] == 0
+
+
+def test_an_item_is_asked_as_in_the_lessons(forms):
+    for form in forms:
+        for item in form.items:
+            assert form.context(item).endswith("\nAnswer:")
+            assert form.context(item).count("Question: ") == 6  # five examples and the question
+            assert len(item.options) == 4 and all(option[0] == " " for option in item.options)
+    assert "- colour: " in forms[0].items[0].prompt
+
+
+def test_agreement():
+    ours = [np.array([-1.0, -2.0]), np.array([-3.0, -2.0])]
+    theirs = [np.array([-1.0, -2.5]), np.array([-1.0, -2.0])]
+    assert scoring.agreement(ours, theirs) == {"max_abs_diff": 2.0, "equal_choices": 0.5}
+
+
+def test_a_missing_harness_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(SystemExit, match="^lm_eval is missing") as stop:
+        scoring.main([])
+    file = re.search(r"pip install -r (\S+)", str(stop.value))[1]
+    text = (BENCHMARKS.parent.parent / file).read_text(encoding="utf-8")
+    assert re.search(r"^lm_eval\S*==", text, re.MULTILINE)
