@@ -28,7 +28,8 @@ ROWS = (  # from the ground up
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
     | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs", "kept_index"}
     | {"onnx_encoder"},
-    {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "lora", "bad_cases", "world_needs"},
+    {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "bad_cases", "world_needs"}
+    | {"examples", "training", "lower_layers", "lora_product", "adapters", "lora", "full_tuning"},
     {"experiments", "injection", "repair"},
     {
         "judging",
@@ -42,6 +43,7 @@ ROWS = (  # from the ground up
         "question_box",
         "passage_boxes",
         "chunk_explorer",
+        "loss_curve",
         "hit_tables",
         "retrieval_inspector",
         "chat",

@@ -10,7 +10,8 @@ import pytest
 
 from utils import experiments, injection, prompts, scoring, worlds
 from utils.injection import EXPOSURES, PARAPHRASES, QUESTIONS, RAW_TEXT, TEACHINGS, Injection
-from utils.lora import LoraSettings, TuningReport
+from utils.lora import LoraSettings
+from utils.training import TuningReport
 
 MOST_BYTES_PER_ADAPTER = 5_000_000
 ASKED_AGAIN = 20
@@ -193,9 +194,11 @@ def faked_run(monkeypatch, tmp_path):
     monkeypatch.setattr(injection, "load_model", lambda: ("model", "tokenizer"))
     monkeypatch.setattr(injection, "retrieve_cards", lambda world, qs: ["card"] * len(qs))
     monkeypatch.setattr(injection, "retained", lambda *_: [1.0])
-    monkeypatch.setattr(injection, "teach", lambda *_, **__: ("tuned", TuningReport([0.5], 7)))
     monkeypatch.setattr(
-        injection.lora, "save_adapter", lambda model, folder, notes: seen["saved"].append(folder)
+        injection, "teach", lambda *_, **__: ("tuned", TuningReport([0.5], step_losses=[0.5] * 7))
+    )
+    monkeypatch.setattr(
+        injection, "save_adapter", lambda model, folder, notes: seen["saved"].append(folder)
     )
     return seen
 

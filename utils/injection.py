@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from utils import experiments, lora, prompts, scoring, worlds
+from utils.adapters import remove_adapter, save_adapter
+from utils.examples import Example
 from utils.inference import complete, encode_prefix, log_likelihoods
-from utils.lora import Example, LoraSettings
+from utils.lora import LoraSettings
 from utils.models import load_model
 from utils.retrieval import LexicalRetriever, Passage
 from utils.stats import Interval, bootstrap
@@ -90,7 +92,9 @@ def teach(model, tokenizer, configuration: Injection, after_epoch=None, progress
         epochs=max(1, configuration.exposures // exposures),
         seed=configuration.seed,
     )
-    return lora.tune(model, tokenizer, examples, settings, after_epoch, progress)
+    return lora.tune(
+        model, tokenizer, examples, settings, after_epoch=after_epoch, progress=progress
+    )
 
 
 def ask(
@@ -179,7 +183,7 @@ def inject(configuration: Injection) -> dict:
     values: dict = {}
     if configuration.teaching:
         model, report = teach(model, tokenizer, configuration)
-        values["tuning"] = asdict(report)
+        values["tuning"] = report.summary()
     asked = worlds.questions(world, "held_out")
     values["closed book"] = asdict(_closed_book(model, tokenizer, asked, configuration))
     values["reversed"] = asdict(
@@ -190,7 +194,7 @@ def inject(configuration: Injection) -> dict:
     values["retrieval"] = asdict(ask(model, tokenizer, asked, cards, progress="Open book"))
     values["retention"] = retained(model, tokenizer)
     if configuration.teaching:
-        lora.save_adapter(model, adapter_folder(configuration), {"tuning": values["tuning"]})
+        save_adapter(model, adapter_folder(configuration), {"tuning": values["tuning"]})
     else:
         values["retention by question"] = retained(model, tokenizer, "question")
     return values
@@ -220,13 +224,13 @@ def learning_curve(configuration: Injection, model, tokenizer, progress: bool = 
 
     tuned, report = teach(model, tokenizer, configuration, after_epoch, progress)
     backwards = closed_book_exact(tuned, tokenizer, worlds.questions(world, "reversed"))
-    lora.remove_adapter(tuned)
+    remove_adapter(tuned)
     return {
         "ids": [question.id for question in asked],
         "epochs": epochs,
         "exact": exact,
         "reversed": backwards,
-        "tuning": asdict(report),
+        "tuning": report.summary(),
     }
 
 

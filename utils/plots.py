@@ -247,28 +247,31 @@ def show(figure: Figure, alt: str) -> None:
 
     Raises ValueError for an empty ``alt``, or axes without a title, label or unit to read.
     """
-    try:
-        if not alt.strip():
-            raise ValueError("Give alt=...: what the figure shows, for those who cannot see it.")
-        _check_labels(figure)
-        if not _in_notebook():
+    if not _in_notebook():
+        try:
+            _check(figure, alt)
             print(f"[figure] {alt}")
-            return
-        png = figure_png(figure)
-    finally:
-        plt.close(figure)
+        finally:
+            plt.close(figure)
+        return
     from IPython.display import display
 
-    encoded = base64.b64encode(png).decode("ascii")
-    bundle = {
-        "text/html": (
-            f'<img src="data:image/png;base64,{encoded}" '
-            f'width="{round(figure.get_figwidth() * SCREEN_PIXELS_PER_INCH)}" '
-            f'alt="{html.escape(alt, quote=True)}">'
-        ),
-        "text/plain": f"[figure] {alt}",
-    }
+    bundle = {"text/html": figure_html(figure, alt), "text/plain": f"[figure] {alt}"}
     display(bundle, raw=True)
+
+
+def figure_html(figure: Figure, alt: str) -> str:
+    """The figure as an HTML image with its words, closed. Raises ValueError as `show` does."""
+    try:
+        _check(figure, alt)
+        encoded = base64.b64encode(figure_png(figure)).decode("ascii")
+    finally:
+        plt.close(figure)
+    return (
+        f'<img src="data:image/png;base64,{encoded}" '
+        f'width="{round(figure.get_figwidth() * SCREEN_PIXELS_PER_INCH)}" '
+        f'alt="{html.escape(alt, quote=True)}">'
+    )
 
 
 def figure_png(figure: Figure) -> bytes:
@@ -286,6 +289,13 @@ def _scaled(intervals: Sequence[Interval], unit: str) -> tuple[np.ndarray, np.nd
     estimates, low, high = table.T
     # A percentile interval may lie beside its estimate by a hair; bars need lengths >= 0.
     return estimates, np.maximum(estimates - low, 0), np.maximum(high - estimates, 0)
+
+
+def _check(figure: Figure, alt: str) -> None:
+    """Raise ValueError for a figure that some reader could not read."""
+    if not alt.strip():
+        raise ValueError("Give alt=...: what the figure shows, for those who cannot see it.")
+    _check_labels(figure)
 
 
 def _check_labels(figure: Figure) -> None:

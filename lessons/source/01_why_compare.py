@@ -395,7 +395,9 @@ say(
 predict("l01_forgets", "How many of the facts that it knew does the tuned model get wrong?")
 
 # %%
-from utils.lora import Example, LoraSettings, remove_adapter, tune
+from utils.adapters import remove_adapter
+from utils.examples import Example
+from utils.lora import LoraSettings, tune
 
 taught = {product.name for product in world.products[:5]}
 lessons = [q for q in questions(world, "trained") if q.product in taught and q.id.endswith("/1")]

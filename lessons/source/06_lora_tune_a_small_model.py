@@ -154,6 +154,9 @@ check("q6_2")
 # epoch we ask the held-out questions, which are a fifth phrasing. Other runs, with another seed and
 # nothing else changed, come with the course: grey in the picture.
 #
+# While it runs you see the loss of every step. If you have seen enough, interrupt the kernel (press
+# `I` twice, or the square above): the adapter stays as it is then, and the lesson goes on with it.
+#
 # **Predict** before you run the tuning.
 
 # %%
@@ -163,14 +166,17 @@ predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crim
 # %%
 from dataclasses import replace
 
-from utils import experiments, lora
+from utils import experiments
+from utils.adapters import load_adapter, remove_adapter, save_adapter
 from utils.injection import CURVE_EVERY, SEEDS, learning_curve, small_run
+from utils.lora import tune
+from utils.loss_curve import LossCurve
 
 SEED = 4  # of your run: it orders the examples and fills A before the first step
 RECOMPUTE = False  # True computes the grey runs again on your machine
 
 if tuned is not None:  # you ran this cell before: start from the base model again
-    lora.remove_adapter(tuned)
+    remove_adapter(tuned)
 
 shipped = [
     experiments.run(
@@ -192,16 +198,24 @@ def percent(scores: list[float]) -> float:
 curve, said = {}, []  # epoch -> a score for each question; the texts of the last time
 
 
-def after_epoch(epoch: int, tuned) -> None:
+def ask_now(epoch: int, tuned) -> None:
     """Ask every held-out question, with nothing before it."""
+    said[:] = complete(tuned, tokenizer, asked, max_new_tokens=8, batch_size=64)
+    curve[epoch] = [exact_match(s, q.answer) for s, q in zip(said, held_out, strict=True)]
+    reached = percent(curve[epoch])
+    print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
+
+
+def after_epoch(epoch: int, tuned) -> None:
     if epoch % CURVE_EVERY == 0:
-        said[:] = complete(tuned, tokenizer, asked, max_new_tokens=8, batch_size=64)
-        curve[epoch] = [exact_match(s, q.answer) for s, q in zip(said, held_out, strict=True)]
-        reached = percent(curve[epoch])
-        print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
+        ask_now(epoch, tuned)
 
 
-tuned, report = lora.tune(model, tokenizer, examples, settings, after_epoch)
+tuned, report = tune(
+    model, tokenizer, examples, settings, after_epoch=after_epoch, watch=LossCurve()
+)
+if report.ended == "interrupted":
+    ask_now(len(report.losses) + 1, tuned)
 say(
     f"{report.steps} steps, {report.tokens:,} tokens, {report.seconds:.0f} s with the questions. "
     f"Trained: {report.parameters:,} numbers, "
@@ -214,7 +228,7 @@ import matplotlib.pyplot as plt
 from utils.plots import BLUE, label_axes, set_style, show
 from utils.stats import bootstrap
 
-after = bootstrap(curve[epochs], clusters=products)
+after = bootstrap(curve[max(curve)], clusters=products)
 reveal("l06_held_out", after)
 
 
@@ -230,7 +244,7 @@ label_axes(left, "Loss on the training examples", "epoch", "mean loss (nats per 
 losses = [run["tuning"]["losses"] for run in shipped]
 every = range(1, epochs + 1)
 left.fill_between(every, *spread(losses), color="#CCCCCC", label=f"{len(shipped)} shipped runs")
-left.plot(every, report.losses, color=BLUE, marker="o", label="your run")
+left.plot(every[: len(report.losses)], report.losses, color=BLUE, marker="o", label="your run")
 left.set(ylim=(0, None), xticks=every)
 left.legend()
 label_axes(right, "Held-out questions", "epoch", "right answers (%)")
@@ -241,9 +255,9 @@ right.set(ylim=(0, 100), xlim=left.get_xlim(), xticks=every)
 last = [row[-1] for row in reached]
 show(
     figure,
-    alt=f"Two charts over {epochs} epochs. Left: the loss falls from {report.losses[0]:.2f} to "
-    f"{report.losses[-1]:.2f}. Right: right answers rise to {percent(curve[epochs]):.0f} %; the "
-    f"shipped runs, a grey band, end between {min(last):.0f} and {max(last):.0f} %.",
+    alt=f"Two charts over {epochs} epochs. Left: the loss falls from {report.step_losses[0]:.2f} "
+    f"to {report.step_losses[-1]:.2f}. Right: right answers rise to {100 * after.estimate:.0f} %; "
+    f"the shipped runs, a grey band, end between {min(last):.0f} and {max(last):.0f} %.",
 )
 
 # %% [markdown]
@@ -468,7 +482,7 @@ import tempfile
 from pathlib import Path
 
 folder = Path(tempfile.mkdtemp()) / "two-families"
-lora.save_adapter(tuned, folder, notes={"seed": SEED, "right": after.estimate})
+save_adapter(tuned, folder, notes={"seed": SEED, "right": after.estimate})
 files = {file.name: file.stat().st_size / 1e6 for file in sorted(folder.iterdir())}
 say("Saved: " + ", ".join(f"`{name}` {size:.2f} MB" for name, size in files.items()) + ".")
 
@@ -544,7 +558,7 @@ import time
 from utils.injection import adapter_folder
 from utils.worlds import load_world
 
-tuned.load_adapter(str(adapter_folder(Injection(QUESTIONS, 0))), adapter_name="catalogue")
+load_adapter(tuned, adapter_folder(Injection(QUESTIONS, 0)), "catalogue")
 stranger = load_world().products[-1].family
 unseen = [q for q in questions(load_world(), "held_out") if q.product.startswith(stranger)]
 texts = [closed_book(question.text) for question in unseen]
@@ -596,4 +610,5 @@ say("\n".join(f"- {fact}" for fact in facts))
 # - Allen-Zhu and Li 2023, [Physics of Language Models: Knowledge Storage and
 #   Extraction](https://arxiv.org/abs/2309.14316): why paraphrases matter so much.
 # - Biderman et al. 2024, [LoRA Learns Less and Forgets Less](https://arxiv.org/abs/2405.09673).
-# - `utils/lora.py`: the whole trainer. `utils/injection.py`: the shipped runs.
+# - `utils/lora.py` and `utils/training.py`: the whole trainer. `utils/injection.py`: the shipped
+#   runs.

@@ -141,14 +141,14 @@ live = {
 # the upper layers. `TRAIN_AGAIN = True` makes it again, here, with the same settings.
 
 # %%
-from utils import lora
+from utils.adapters import load_adapter
 
 TRAIN_AGAIN = False
 taught = Injection(injection.QUESTIONS, seed=0)
 if TRAIN_AGAIN:
     tuned, report = injection.teach(model, tokenizer, taught)
 else:
-    tuned = lora.load_adapter(model, injection.adapter_folder(taught))
+    tuned = load_adapter(model, injection.adapter_folder(taught))
     run = experiments.known("injection", taught)
     say(
         f"Made by `injection.teach` on {run.provenance['date']} ({run.provenance['machine']}): "

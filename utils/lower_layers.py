@@ -1,0 +1,85 @@
+"""The layers that tuning leaves alone: their outputs are computed once and kept.
+
+While adapters sit on the upper layers only, what the layers below compute for an example is the
+same in every epoch. It is kept in one long block of hidden states, in memory or, where that would
+be too much, in a file that the system maps into memory page by page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+
+from utils.examples import Encoded
+
+READ_AT_ONCE = 16  # examples in one batch
+
+
+class KeptStates:
+    """Hidden states of examples, one after the other: `states[i]` has the shape (tokens, width).
+
+    most_bytes: beyond this size they lie in a file in `folder`.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        width: int,
+        dtype: torch.dtype,
+        most_bytes: float,
+        folder: str | Path,
+    ) -> None:
+        size = sum(lengths) * width
+        self.in_file = size * dtype.itemsize > most_bytes
+        if self.in_file:
+            path = str(Path(folder) / "hidden-states")
+            block = torch.from_file(path, shared=True, size=size, dtype=dtype)
+        else:
+            block = torch.empty(size, dtype=dtype)
+        self._examples = block.view(-1, width).split(list(lengths))
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self._examples[index]
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> torch.Tensor:
+        """The states of some examples, padded on the right: (examples, tokens, width)."""
+        rows = [self._examples[index] for index in indices]
+        return pad_sequence(rows, batch_first=True).to(device)
+
+
+@torch.no_grad()
+def read_lower_layers(
+    model, encoded: Sequence[Encoded], first: int, kept: KeptStates, progress: bool
+) -> None:
+    """Fill `kept` with the hidden states that enter layer `first`, for each example."""
+    by_length = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
+    with tqdm(total=len(encoded), desc="Reading", unit="example", disable=not progress) as bar:
+        for start in range(0, len(by_length), READ_AT_ONCE):
+            indices = by_length[start : start + READ_AT_ONCE]
+            # Padding stands on the right, where a causal model's earlier tokens cannot see it.
+            rows = [encoded[index].token_ids for index in indices]
+            token_ids = pad_sequence(rows, batch_first=True).to(model.device)
+            with only_layers(model, slice(0, first), final_norm=False) as backbone:
+                states = backbone(input_ids=token_ids, use_cache=False).last_hidden_state
+            for index, row in zip(indices, states, strict=True):
+                kept[index].copy_(row[: len(encoded[index])])
+            bar.update(len(indices))
+
+
+@contextmanager
+def only_layers(model, layers: slice, final_norm: bool = True) -> Iterator[nn.Module]:
+    """The model's backbone with some of its layers, for as long as the context lasts."""
+    backbone = model.get_decoder()
+    all_layers, norm = backbone.layers, backbone.norm
+    backbone.layers = all_layers[layers]
+    backbone.norm = norm if final_norm else nn.Identity()
+    try:
+        yield backbone
+    finally:
+        backbone.layers, backbone.norm = all_layers, norm
