@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -11,12 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from torch.utils.flop_counter import FlopCounterMode
 
-from tests.benchmarks import encoding, retrieval, scoring
+from tests import tiny
+from tests.benchmarks import encoding, lora, retrieval, scoring
+from utils.lora import LoraSettings
 from utils.worlds import load_world, questions
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
+WORKLOAD = lora.workload(1, 7)
 SPEEDUPS = {"encode_speedup", "embed_speedup", "onnx_fp32_speedup", "onnx_int8_speedup"}
 
 
@@ -106,17 +110,8 @@ def forms():
 def tiny_model(language_model):
     """Random weights behind the course's tokenizer: the plain way takes no time either."""
     _, tokenizer = language_model
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        initializer_range=0.5,
-        tie_word_embeddings=True,
-    )
-    return LlamaForCausalLM(config).eval(), tokenizer
+    shape = {"num_hidden_layers": 2, "max_position_embeddings": 2048, "initializer_range": 0.5}
+    return tiny.tiny_model(vocab_size=len(tokenizer), **shape), tokenizer
 
 
 def test_scoring(monkeypatch, tiny_model, capsys):
@@ -175,3 +170,82 @@ def test_a_missing_harness_says_what_to_install(monkeypatch):
     file = re.search(r"pip install -r (\S+)", str(stop.value))[1]
     text = (BENCHMARKS.parent.parent / file).read_text(encoding="utf-8")
     assert re.search(r"^lm_eval\S*==", text, re.MULTILINE)
+
+
+# --- tuning -----------------------------------------------------------------------------------
+
+
+def test_the_workload_holds_every_fact_three_times_and_no_held_out_phrasing():
+    examples, asked = lora.workload(8, 2024)
+    assert (len(examples), len(asked)) == (280, 200)
+    assert len(set(examples)) == 280
+    prompts = {example.prompt for example in examples}
+    assert not any(question.text in prompt for question in asked for prompt in prompts)
+    text = " ".join(example.prompt + example.answer for example in examples)
+    for question in asked[::7]:
+        assert text.count(question.product) >= 5 + 2
+        assert sum(question.product in e.prompt and e.answer == f" {question.answer}\n"
+                   for e in examples) >= 1  # fmt: skip
+
+
+@pytest.mark.parametrize("way", lora.WAYS)
+def test_a_run_trains_and_asks_with_the_clock_standing(monkeypatch, tiny_model, way):
+    monkeypatch.setattr("utils.models.load_model", lambda dtype: tiny_model)
+    monkeypatch.setattr("utils.injection.closed_book_exact", lambda m, t, qs: [1.0] * len(qs))
+    monkeypatch.setattr("utils.lora.LoraSettings", functools.partial(LoraSettings, upper_layers=1))
+    monkeypatch.setattr(lora, "workload", lambda *_: tuple(part[:4] for part in WORKLOAD))
+    found = lora.measure_here(lora.Run(way, 0, 1e-3, batch_size=2, epochs=3, rank=2))
+    assert [asked["epoch"] for asked in found["curve"]] == [2, 3]
+    seconds = [asked["seconds"] for asked in found["curve"]]
+    assert 0 < seconds[0] <= seconds[1] <= found["seconds"]
+    assert found["tokens"] > 0 and found["peak_gb"] > 0 and found["matrix_gflops"] > 0
+    assert ("flops" in found) == (way == lora.COURSE)
+
+
+def test_the_operations_are_those_that_pytorch_counts(tiny_model):
+    """One pass forth through one layer and the head, by PyTorch's own counter, times two."""
+    model, _ = tiny_model
+    hidden = torch.randn(1, 7, model.config.hidden_size)
+    with FlopCounterMode(display=False) as counter:
+        layer = model.model.layers[0]
+        for matrix in (w for w in layer.parameters() if w.ndim == 2):
+            torch.randn(7, matrix.shape[1]) @ matrix.T
+        model.lm_head(hidden[:, :3])
+    assert lora.tune_flops(model, 7, 3, 1) == 2 * counter.get_total_flops()
+
+
+def one_run(seconds: float, right: int, peak_gb: float = 1.0) -> dict:
+    curve = [
+        {"epoch": 2, "seconds": seconds / 2, "exact": [0.0] * 10},
+        {"epoch": 4, "seconds": seconds, "exact": [1.0] * right + [0.0] * (10 - right)},
+    ]
+    return {
+        "products": [f"p{n // 2}" for n in range(10)],
+        "curve": curve,
+        "tokens": 100,
+        "seconds": seconds,
+        "peak_gb": peak_gb,
+        "matrix_gflops": 2.0,
+        "flops": seconds * 1e9,
+    }
+
+
+def test_a_summary_compares_seconds_to_the_same_accuracy():
+    runs = {
+        lora.COURSE: [one_run(10, 8), one_run(20, 9, peak_gb=1.2)],
+        lora.TRAINER: [one_run(150, 7), one_run(210, 8)],
+        lora.TRAINER_BF16: [one_run(90, 6), one_run(100, 8)],
+    }
+    found = lora.summary(runs)
+    assert found["speedup_vs_trainer"] == 12.0
+    assert found["speedup_vs_trainer_bf16"] is None  # one of its seeds never gets there
+    assert found["peak_rss_gb"] == 1.2
+    assert found["accuracy"][0] == 0.85 and found["trainer_accuracy"][0] == 0.75
+    assert found["accuracy"][1] <= 0.85 <= found["accuracy"][2]
+    assert found["matmul_peak_share"] == 0.5
+    assert found["tokens_per_second"] == {"tune": 7, "Trainer": 1, "Trainer, bf16": 1}
+
+
+def test_seconds_to_an_accuracy_that_is_never_reached():
+    assert lora.seconds_to(0.9, one_run(10, 8)["curve"]) is None
+    assert lora.seconds_to(0.8, one_run(10, 8)["curve"]) == 10
