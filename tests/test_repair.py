@@ -170,3 +170,36 @@ def test_the_tuned_pipeline_reads_what_the_first_one_cannot(language_model, enco
     typed = [as_typed(question) for question in asked]
     rewritten = repair.ask(replace(repair.TUNED, rewrite=repair.BY_NAMES), practice, typed, parts)
     assert sum(rewritten.right) >= len(asked) - 3
+
+
+# -- what the course ships -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_course_ships_every_step(name):
+    outcome = repair.shipped(STEPS[name])
+    assert len(outcome.right) == len(outcome.found) == len(outcome.answers) == 300
+
+
+@pytest.mark.parametrize("name", repair.TYPED_ARMS)
+def test_the_course_ships_every_way_of_typing(name):
+    assert len(repair.shipped(repair.TYPED_ARMS[name], typed=True).right) == 300
+
+
+def test_the_goal_of_the_course_is_reached_on_the_default_world():
+    """On questions that nothing was tuned on."""
+    assert sum(repair.shipped(repair.TUNED).right) >= 0.92 * 300
+
+
+def test_what_is_measured_anew_is_what_is_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("INSIDE_OUTSIDE_CACHE", str(tmp_path))
+    anew = {"products": ["a"], "answers": ["b"], "right": [0.0], "found": [1.0]}
+    monkeypatch.setattr(repair, "measure", lambda unit: anew)
+    assert repair.shipped(repair.TUNED, recompute=True) == repair.Outcome(**anew)
+    assert repair.shipped(repair.TUNED) != repair.Outcome(**anew)
+
+
+def test_what_is_not_shipped_says_how_to_make_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("INSIDE_OUTSIDE_CACHE", str(tmp_path))
+    with pytest.raises(LookupError, match="python -m utils.repair"):
+        repair.shipped(replace(Settings(), k=99))

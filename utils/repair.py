@@ -224,9 +224,15 @@ def measure(unit: Repair) -> dict:
     return asdict(ask(unit.settings, world, questions, parts, f"{len(questions)} questions"))
 
 
-def shipped(settings: Settings, typed: bool = False) -> Outcome:
-    """What the course ships for these settings. Raises LookupError where it ships nothing."""
-    result = experiments.known(EXPERIMENT, Repair(settings, typed))
+def shipped(settings: Settings, typed: bool = False, recompute: bool = False) -> Outcome:
+    """What the course ships for these settings, or with `recompute` what is measured now.
+
+    Raises LookupError where it ships nothing.
+    """
+    unit = Repair(settings, typed)
+    if recompute:
+        return Outcome(**experiments.run(EXPERIMENT, unit, measure, recompute=True).values)
+    result = experiments.known(EXPERIMENT, unit)
     if result is None:
         raise LookupError("No such run is there; `python -m utils.repair` makes what is missing.")
     return Outcome(**result.values)

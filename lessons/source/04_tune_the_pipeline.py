@@ -257,15 +257,11 @@ reveal("l04_words", CHANGES_OF_RIGHT[1 + (change > 1) - (change < -1)])
 # %%
 import matplotlib.pyplot as plt
 
-from utils import experiments
 from utils.plots import BLACK, interval_bars, set_style, show
-from utils.repair import EXPERIMENT, Repair, measure, shipped
+from utils.repair import shipped
 
 RECOMPUTE = False
-if RECOMPUTE:
-    for settings in STEPS.values():
-        experiments.run(EXPERIMENT, Repair(settings), measure, recompute=True)
-ladder = {step: shipped(settings) for step, settings in STEPS.items()}
+ladder = {step: shipped(settings, recompute=RECOMPUTE) for step, settings in STEPS.items()}
 names = list(ladder)
 rights = [bootstrap(outcome.right, outcome.products) for outcome in ladder.values()]
 gains = [
@@ -357,7 +353,7 @@ for way in WAYS[1:]:
     for question, text in zip(hurried, rewrite([q.text for q in hurried]), strict=True):
         print(f"{way:26} {question.text}\n{'':26} {text}")
 
-typed = {way: shipped(TYPED_ARMS[way], typed=True) for way in WAYS}
+typed = {way: shipped(TYPED_ARMS[way], typed=True, recompute=RECOMPUTE) for way in WAYS}
 measured = [bootstrap(outcome.right, outcome.products) for outcome in typed.values()]
 figure = interval_bars(
     WAYS,
