@@ -30,7 +30,7 @@ ROWS = (  # from the ground up
     | {"onnx_encoder"},
     {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "bad_cases", "world_needs"}
     | {"examples", "training", "lower_layers", "lora_product", "adapters", "lora", "full_tuning"},
-    {"experiments", "injection", "repair"},
+    {"experiments", "injection", "repair", "tuning_ways"},
     {
         "judging",
         "exercises",
@@ -43,6 +43,7 @@ ROWS = (  # from the ground up
         "question_box",
         "passage_boxes",
         "chunk_explorer",
+        "rank_explorer",
         "loss_curve",
         "hit_tables",
         "retrieval_inspector",
