@@ -83,7 +83,7 @@ def tune(
     layers below computed is kept in memory up to this size (10^9 bytes), beyond it in a file.
     after_epoch(epoch, tuned): called with epochs counted from 1, for example to ask
     questions. checkpoint: a file that holds the run; the same call goes on where a killed one was.
-    watch(report): called about once a second. Ctrl-C ends it and leaves the adapter as it is then.
+    watch(report): called every few seconds. Ctrl-C ends it and leaves the adapter as it is then.
 
     Raises ValueError if there is nothing to learn, an example does not fit into the model's context
     or the model carries an adapter; MemoryError if the memory is too small; `TrainingError` (a

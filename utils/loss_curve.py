@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 from utils.display import in_notebook
@@ -22,7 +23,7 @@ class LossCurve:
         self.title, self._handle = title, None
 
     def __call__(self, report: TuningReport) -> None:
-        """Draw what the report holds; `utils.training` calls this about once a second."""
+        """Draw what the report holds; `utils.training` calls this every few seconds."""
         if not in_notebook() or not report.step_losses:
             return
         from IPython.display import HTML, display
@@ -34,6 +35,7 @@ class LossCurve:
             self._handle = display(picture, display_id=True)
         else:
             self._handle.update(picture)
+        gc.collect(1)  # a figure's parts point at each other; left alone they pile up
 
 
 def draw(report: TuningReport, title: str) -> Figure:

@@ -25,7 +25,7 @@ from utils.examples import Encoded, batches
 FIRST, RECENT = 2, 8  # steps: the mean loss of the last ones may not stand far above the lowest so
 RISE = 2.0  # far (nats). A rate that is too high shows within ten steps: the loss doubles, or worse
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = 3.0
 
 FINISHED, STOPPED_EARLY, INTERRUPTED = "finished", "stopped early", "interrupted"
 
@@ -122,8 +122,8 @@ def train(
     """Change the weights in place until the last epoch, or until early stopping or Ctrl-C.
 
     checkpoint: where the run is kept every few seconds; the same call goes on from there.
-    after_epoch(epoch): called with epochs counted from 1. watch(report): called about once a
-    second, for example to draw the losses. Raises `TrainingError` when the loss is no longer a
+    after_epoch(epoch): called with epochs counted from 1. watch(report): called every few
+    seconds, for example to draw the losses. Raises `TrainingError` when the loss is no longer a
     number or rises too far, and when the checkpoint is another run's.
     """
     run = _Run(task, settings)

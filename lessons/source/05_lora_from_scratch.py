@@ -385,6 +385,7 @@ predict_choice("l05_best", "Which way answers most held-out questions?", WAYS)
 predict("l05_head", "The output layer alone: how many of 100 held-out questions does it get right?")
 
 # %%
+from utils import experiments
 from utils.plots import interval_bars
 from utils.stats import bootstrap
 
@@ -438,8 +439,15 @@ interval_bars(
     ylabel="trained",
     ax=axes[1],
 )
+untuned = 100 * np.mean(experiments.known("injection", Injection("")).values["retention"])
+axes[1].axvline(untuned, color=GREY, linestyle=":", label="before tuning")
+axes[1].legend(loc="lower right")
 both = "; ".join(f"{way}: taught {right[way]}, before {retained[way]}" for way in WAYS)
-show(figure, alt=f"Two rows of bars with 95 % intervals. {both}.")
+show(
+    figure,
+    alt=f"Two rows of bars with 95 % intervals. {both}. A dotted line on the right: the model "
+    f"before tuning, {untuned:.0f} %.",
+)
 best = max(WAYS, key=lambda way: right[way].estimate)
 reveal("l05_best", best)
 reveal("l05_head", right[OUTPUT_LAYER])
