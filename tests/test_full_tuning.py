@@ -48,6 +48,15 @@ def test_a_step_on_the_way_back_is_adafactors_step():
         torch.testing.assert_close(weights(ours)[name], matrix)
 
 
+def test_after_the_tuning_the_weights_are_left_alone():
+    model = tiny_model().requires_grad_(False)  # as an adapter leaves it
+    tune_all(model, Letters(), EXAMPLES, SETTINGS, progress=False)
+    before = weights(model)
+    plain_loss(model, encode(Letters(), EXAMPLES, 48)).backward()
+    assert all(torch.equal(matrix, before[name]) for name, matrix in model.named_parameters())
+    assert all(matrix.grad is not None for matrix in model.parameters())
+
+
 def test_all_weights_of_a_bfloat16_model_are_not_tuned():
     with pytest.raises(ValueError, match="Load the model in float32"):
         tune_all(tiny_model().bfloat16(), Letters(), EXAMPLES, SETTINGS, progress=False)

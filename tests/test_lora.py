@@ -24,7 +24,7 @@ from tests.tiny import (
     plain_loss,
     tiny_model,
 )
-from utils import lora
+from utils import lora, training
 from utils.adapters import remove_adapter
 from utils.examples import Example, encode
 from utils.inference import complete
@@ -45,7 +45,7 @@ import os, sys
 sys.path.insert(0, {root!r})
 import psutil
 from tests.run_lessons import high_water_mark
-from utils import lora
+from utils import lora, training
 from utils.examples import Example, encode
 from utils.models import load_model
 
@@ -287,7 +287,8 @@ def test_the_model_learns_four_facts(language_model):
     assert complete(model, tokenizer, asked, max_new_tokens=6) == before
 
 
-def test_a_learning_rate_that_is_far_too_high_is_said_within_ten_steps(language_model):
+def test_a_learning_rate_that_is_far_too_high_is_said_within_ten_steps(language_model, monkeypatch):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_LOOKS", 0.0)
     model, tokenizer = language_model
     products = [f"the Velbrin K{number}" for number in range(10, 58)]
     examples = [Example(f"Question: What colour is {p}?\nAnswer:", " teal\n") for p in products]
@@ -302,7 +303,7 @@ def test_a_learning_rate_that_is_far_too_high_is_said_within_ten_steps(language_
             progress=False,
         )
     assert max(steps) <= 10
-    assert not adapter_weights(model)
+    assert not adapter_weights(model) and not model.training
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])

@@ -152,6 +152,14 @@ def test_a_loss_that_is_no_number_stops_it_before_the_weights_are_spoilt(bad):
     with pytest.raises(TrainingError, match=r"no longer a number.*0\.05 is too high.*a third"):
         train(task, SETTINGS, progress=False)
     assert task.weights[0].item() == calls[-1]
+    assert not task.model.training
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate", "clip_norm"])
+def test_settings_that_cannot_be_are_said(name):
+    for bad in (0, -1, math.nan):
+        with pytest.raises(ValueError, match=f"{name} must be more than 0, not"):
+            replace(SETTINGS, **{name: bad})
 
 
 def test_a_loss_that_rises_is_said_soon():

@@ -52,13 +52,15 @@ def tune_all(
         states = model.get_decoder()(input_ids=token_ids, use_cache=False).last_hidden_state
         return label_loss(model, states, [encoded[index].labels for index in indices])
 
-    weights = list(model.parameters())
-    task = Task(model, weights, loss, _lengths(encoded), optimizer=AdafactorOnTheWay)
+    weights = list(model.requires_grad_(True).parameters())  # an adapter's model was frozen
+    optimizer = AdafactorOnTheWay(weights)
+    task = Task(model, weights, loss, _lengths(encoded), optimizer=lambda _: optimizer)
     model.gradient_checkpointing_enable()
     try:
         return train(task, settings, progress=progress)
     finally:
         model.gradient_checkpointing_disable()
+        optimizer.remove()
 
 
 def tune_head(
@@ -103,8 +105,7 @@ class AdafactorOnTheWay:
 
     def __init__(self, weights: Sequence[nn.Parameter]) -> None:
         self._optimizers = {w: torch.optim.Adafactor([w], weight_decay=0.0) for w in weights}
-        for matrix in weights:
-            matrix.register_post_accumulate_grad_hook(self._change)
+        self._hooks = [w.register_post_accumulate_grad_hook(self._change) for w in weights]
 
     @property
     def param_groups(self) -> list[dict]:
@@ -113,6 +114,11 @@ class AdafactorOnTheWay:
     def _change(self, matrix: nn.Parameter) -> None:
         self._optimizers[matrix].step()
         matrix.grad = None
+
+    def remove(self) -> None:
+        """Leave the weights alone from here on."""
+        for hook in self._hooks:
+            hook.remove()
 
     def step(self) -> None:
         """Nothing: every matrix was changed on the way back."""

@@ -36,6 +36,7 @@ class TrainingSettings:
 
     learning_rate: its highest value, reached after `warmup_share` of the steps; from there it falls
     to zero linearly. clip_norm: all gradients together are cut to this length.
+    Raises ValueError for what can't be: no epoch, an empty batch, no step.
     """
 
     epochs: int = 6
@@ -44,6 +45,11 @@ class TrainingSettings:
     warmup_share: float = 0.05
     clip_norm: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}.")
 
 
 @dataclass
@@ -156,6 +162,7 @@ def train(
         print(f"\nStopped after {run.report.steps} steps; what was learnt up to here stays.")
     finally:
         bar.close()
+        task.model.eval()
     run.keep_best()
     if watch is not None:
         watch(run.report)
@@ -223,7 +230,6 @@ class _Run:
         with torch.no_grad():
             for weights, best in zip(self.task.weights, self.best, strict=False):
                 weights.copy_(best)
-        self.task.model.eval()
 
     def figures(self) -> dict[str, str]:
         """What stands beside the progress bar."""
