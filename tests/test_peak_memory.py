@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from utils.machine import peak_memory_gb
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
 from utils.machine import peak_memory_gb, reset_peak_memory
@@ -33,3 +35,16 @@ def test_a_peak_stays_until_it_is_counted_anew():
     assert with_block > start + 0.29
     assert freed == pytest.approx(with_block, abs=0.01)
     assert anew < with_block - 0.25
+
+
+@pytest.mark.parametrize("status", ["VmRSS:\t 9 kB\n", None])
+def test_where_the_system_gives_no_peak_the_process_counts(status, tmp_path):
+    path = tmp_path / "status"
+    if status is not None:
+        path.write_text(status)
+    assert 0.01 < peak_memory_gb(path) < 100
+
+
+def test_the_peak_is_in_gigabytes(tmp_path):
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  2000000 kB\nVmRSS:\t 9 kB\n")
+    assert peak_memory_gb(tmp_path / "status") == pytest.approx(2.048)

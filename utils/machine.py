@@ -140,10 +140,10 @@ def reset_peak_memory() -> None:
 
 def peak_memory_gb(status: Path = Path("/proc/self/status")) -> float:
     """The most memory that this process has held so far, in GB (10^9 bytes)."""
-    try:  # Linux: what getrusage says there begins with the memory of the process that started this
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1e9
-    except OSError:
-        pass
+    with suppress(OSError):
+        # Linux: what getrusage says there begins with the memory of the process that started this.
+        if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
+            return 1024 * int(found[1]) / 1e9
     try:
         import resource
     except ImportError:  # Windows
