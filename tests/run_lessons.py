@@ -27,6 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
 from lessons.source.build import LESSONS, write_whole
+from utils import machine
 
 MINUTES_LIMIT = 4.0
 MEMORY_LIMIT_GB = 1.6
@@ -92,12 +93,7 @@ def _resident(process: psutil.Process) -> int:
 
 def high_water_mark(pid: int) -> int:
     """The most resident memory that the process has had, in bytes; 0 where the system can't say."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:  # not Linux, or the kernel has ended
-        return 0
-    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return 1024 * int(lines[0].split()[1]) if lines else 0
+    return machine.high_water_mark(Path(f"/proc/{pid}/status"))
 
 
 def run_lesson(

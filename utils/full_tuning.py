@@ -14,7 +14,6 @@ Habits make both fit into a laptop's memory:
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Sequence
 
 import torch
@@ -23,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from utils.examples import Encoded, Example, encode
 from utils.lora import label_loss
-from utils.lower_layers import KeptStates, read_lower_layers
+from utils.lower_layers import kept_states
 from utils.training import Task, TrainingSettings, TuningReport, train
 
 ALL_WEIGHTS = TrainingSettings(learning_rate=5e-3)  # Adafactor's is a share of each matrix's size
@@ -78,10 +77,8 @@ def tune_head(
     encoded = encode(tokenizer, examples, model.config.max_position_embeddings)
     head = copy.deepcopy(model.get_output_embeddings()).float()
     head.weight.requires_grad_(True)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        depth, width = model.config.num_hidden_layers, model.config.hidden_size
-        kept = KeptStates(_lengths(encoded), width, model.dtype, 2e8, folder)
-        read_lower_layers(model, encoded, depth, kept, progress)
+    depth = model.config.num_hidden_layers
+    with kept_states(model, encoded, depth, progress=progress) as kept:
 
         def loss(indices: Sequence[int]) -> torch.Tensor:
             with torch.no_grad():

@@ -13,10 +13,8 @@ model; this module trains them. Four habits make it fast:
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 from utils.adapters import fingerprint, remove_adapter
 from utils.examples import IGNORED, Encoded, Example, encode
 from utils.lora_product import short_products
-from utils.lower_layers import KeptStates, only_layers, read_lower_layers
+from utils.lower_layers import KEEP_GB, KeptStates, kept_states, only_layers
 from utils.machine import free_memory
 from utils.training import Checkpoint, Task, TrainingSettings, TuningReport, identify, train
 
@@ -38,7 +36,6 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 # Numbers that the way back keeps of a token in one layer: so many of the model's width, and so many
 # of the width inside its MLP.
 STATES_A_LAYER, WIDE_STATES_A_LAYER = 16, 6
-KEEP_GB = 0.2  # hidden states of the lower layers that are kept in memory
 SET_ASIDE = 1.5e8  # bytes that PyTorch takes for itself when it trains for the first time
 NUMBERS_A_RANK = 9  # a rank's numbers in one layer are fewer than so many times both widths
 
@@ -97,7 +94,7 @@ def tune(
     torch.manual_seed(settings.seed)  # peft fills A with random numbers
     tuned = _add_adapter(model, settings, first)
     try:
-        with _kept_states(tuned, encoded, first, keep_gb, progress) as kept:
+        with kept_states(tuned, encoded, first, keep_gb, progress) as kept:
             task = Task(
                 model=tuned,
                 weights=[weights for weights in tuned.parameters() if weights.requires_grad],
@@ -142,22 +139,6 @@ def _loss_of(
         return label_loss(tuned, states, [encoded[index].labels for index in indices])
 
     return loss
-
-
-@contextmanager
-def _kept_states(
-    tuned: PeftModel,
-    encoded: Sequence[Encoded],
-    first: int,
-    keep_gb: float,
-    progress: bool,
-) -> Iterator[KeptStates]:
-    """What the layers below the adapters compute for each example, for as long as it is needed."""
-    lengths = [len(example) for example in encoded]
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        kept = KeptStates(lengths, tuned.config.hidden_size, tuned.dtype, 1e9 * keep_gb, folder)
-        read_lower_layers(tuned, encoded, first, kept, progress)
-        yield kept
 
 
 def _lowest_adapted_layer(model, settings: LoraSettings) -> int:

@@ -7,6 +7,7 @@ be too much, in a file that the system maps into memory page by page.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 
 from utils.examples import Encoded
 
+KEEP_GB = 0.2  # hidden states that are kept in memory
 READ_AT_ONCE = 16  # examples in one batch
 
 
@@ -70,6 +72,21 @@ def read_lower_layers(
             for index, row in zip(indices, states, strict=True):
                 kept[index].copy_(row[: len(encoded[index])])
             bar.update(len(indices))
+
+
+@contextmanager
+def kept_states(
+    model, encoded: Sequence[Encoded], first: int, keep_gb: float = KEEP_GB, progress: bool = True
+) -> Iterator[KeptStates]:
+    """What enters layer `first` for each example, read once, for as long as the context lasts.
+
+    keep_gb: the size (10^9 bytes) beyond which it lies in a file, which is gone afterwards.
+    """
+    lengths = [len(example) for example in encoded]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        kept = KeptStates(lengths, model.config.hidden_size, model.dtype, 1e9 * keep_gb, folder)
+        read_lower_layers(model, encoded, first, kept, progress)
+        yield kept
 
 
 @contextmanager

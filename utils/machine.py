@@ -138,12 +138,24 @@ def reset_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def high_water_mark(status: Path) -> int:
+    """The most resident memory that a process has had, in bytes; 0 where the system can't say.
+
+    status: Linux's file about it, /proc/PID/status.
+    """
+    try:
+        text = status.read_text(encoding="ascii", errors="replace")
+    except OSError:  # not Linux, or the process has ended
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    return 1024 * int(found[1]) if found else 0
+
+
 def peak_memory_gb(status: Path = Path("/proc/self/status")) -> float:
     """The most memory that this process has held so far, in GB (10^9 bytes)."""
-    with suppress(OSError):
-        # Linux: what getrusage says there begins with the memory of the process that started this.
-        if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
-            return 1024 * int(found[1]) / 1e9
+    # What getrusage says on Linux begins with the memory of the process that started this one.
+    if peak := high_water_mark(status):
+        return peak / 1e9
     try:
         import resource
     except ImportError:  # Windows
