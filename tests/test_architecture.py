@@ -30,7 +30,7 @@ ROWS = (  # from the ground up
     | {"onnx_encoder"},
     {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "bad_cases", "world_needs"}
     | {"examples", "training", "lower_layers", "lora_product", "adapters", "lora", "full_tuning"},
-    {"experiments", "injection", "repair", "tuning_ways"},
+    {"experiments", "injection", "repair", "tuning_ways", "settings_sweep"},
     {
         "judging",
         "exercises",

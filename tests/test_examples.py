@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.tiny import CONTEXT, EXAMPLES, Letters
-from utils.examples import IGNORED, Example, batches, encode
+from utils.examples import IGNORED, Example, batches, encode, pack
 
 
 def test_only_the_answer_is_learnt_and_raw_text_whole():
@@ -38,10 +38,8 @@ def test_examples_that_cannot_be_learnt_are_named(examples, message):
 
 @pytest.mark.parametrize("count", [1, 4, 45])
 def test_every_example_is_met_once_an_epoch_in_an_order_of_the_seed(count):
-    lengths = [10 + index % 7 for index in range(count)]
-
     def epoch(seed: int) -> list[list[int]]:
-        return list(batches(lengths, 4, torch.Generator().manual_seed(seed)))
+        return list(batches(count, 4, torch.Generator().manual_seed(seed)))
 
     met = [index for batch in epoch(1) for index in batch]
     assert sorted(met) == list(range(count))
@@ -52,7 +50,14 @@ def test_every_example_is_met_once_an_epoch_in_an_order_of_the_seed(count):
         assert epoch(1) != epoch(2)
 
 
-def test_like_lengths_come_together():
-    lengths = [5, 50] * 16
-    found = list(batches(lengths, 4, torch.Generator().manual_seed(0)))
-    assert all(len({lengths[index] for index in batch}) == 1 for batch in found)
+def test_packed_examples_stand_one_after_another_each_from_position_zero():
+    encoded = encode(Letters(), EXAMPLES, CONTEXT)
+    packed = pack(encoded)
+    assert packed.token_ids.shape == packed.positions.shape == (1, sum(map(len, encoded)))
+    start = 0
+    for example in encoded:
+        here = slice(start, start + len(example))
+        assert torch.equal(packed.token_ids[0, here], example.token_ids)
+        assert torch.equal(packed.labels[here], example.labels)
+        assert packed.positions[0, here].tolist() == list(range(len(example)))
+        start += len(example)

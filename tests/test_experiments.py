@@ -10,8 +10,9 @@ import pytest
 
 from utils import experiments
 from utils.experiments import Result, configuration_hash, known, run
-from utils.injection import Injection, small_run
+from utils.injection import Injection, catalogue_run
 from utils.lora import LoraSettings
+from utils.settings_sweep import KNOBS, SEEDS, unit
 
 SHIPPED = sorted(experiments.SHIPPED.glob("*-????????????.json"))
 FIELDS = ("date", "seconds", "peak_memory_gb", "machine", "python", "packages")
@@ -167,7 +168,11 @@ def test_a_shipped_result_is_whole_and_lies_under_its_hash(path):
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in SHIPPED if path.name.startswith(("injection-", "learning-curve-"))],
+    [
+        path
+        for path in SHIPPED
+        if path.name.startswith(("injection-", "learning-curve-", "settings-"))
+    ],
     ids=lambda path: path.name,
 )
 def test_a_shipped_run_is_the_one_that_the_code_describes_today(path):
@@ -179,7 +184,10 @@ def test_a_shipped_run_is_the_one_that_the_code_describes_today(path):
     assert asdict(configuration).keys() == result.configuration.keys()
     assert known(result.name, configuration) == result
     if result.name == "learning-curve":
-        assert configuration == small_run(configuration.seed)
+        assert configuration == catalogue_run(configuration.seed)
+    if result.name == "settings":
+        units = [unit(knob, v, s) for knob, values in KNOBS.items() for v in values for s in SEEDS]
+        assert configuration in units
 
 
 @pytest.mark.parametrize(
@@ -189,7 +197,10 @@ def test_a_shipped_run_is_the_one_that_the_code_describes_today(path):
 )
 def test_a_shipped_learning_curve_has_a_score_for_each_question_and_epoch(path):
     values = json.loads(path.read_text(encoding="utf-8"))["values"]
-    assert len(values["exact"]) == len(values["epochs"])
-    assert values["epochs"][-1] == len(values["tuning"]["losses"])
-    assert {len(scores) for scores in values["exact"]} == {len(values["ids"])}
-    assert {score for scores in values["exact"] for score in scores} <= {0.0, 1.0}
+    assert len(values["exact"]) == len(values["tuning"]["losses"])
+    rows = [*values["exact"], values["held out"]["exact"]]
+    assert [len(scores) for scores in values["exact"]] == [len(values["ids"])] * len(
+        values["exact"]
+    )
+    assert len(values["held out"]["exact"]) == len(values["held out"]["ids"])
+    assert {score for scores in rows for score in scores} <= {0.0, 1.0}

@@ -32,11 +32,8 @@ def test_a_step_on_the_way_back_is_adafactors_step():
     """The same change as with PyTorch's own Adafactor after the way back."""
     encoded = encode(Letters(), EXAMPLES, 48)
     ours, theirs = tiny_model(), tiny_model()
-    on_the_way = AdafactorOnTheWay(list(ours.parameters()))
-    plain = torch.optim.Adafactor(theirs.parameters(), weight_decay=0.0)
-    for optimizer in (on_the_way, plain):
-        for group in optimizer.param_groups:
-            group["lr"] = 0.02
+    on_the_way = AdafactorOnTheWay(list(ours.parameters()), learning_rate=0.02)
+    plain = torch.optim.Adafactor(theirs.parameters(), 0.02, weight_decay=0.0)
     for _ in range(3):
         plain_loss(ours, encoded).backward()
         on_the_way.step()

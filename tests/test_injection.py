@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from utils import experiments, injection, prompts, scoring, worlds
-from utils.injection import EXPOSURES, PARAPHRASES, QUESTIONS, RAW_TEXT, TEACHINGS, Injection
+from utils.injection import (
+    EXPOSURES,
+    NAME_FIRST,
+    PARAPHRASES,
+    QUESTIONS,
+    RAW_TEXT,
+    TEACHINGS,
+    Injection,
+)
 from utils.lora import LoraSettings
 from utils.training import TuningReport
 
@@ -21,7 +29,7 @@ SHIPPED = {
     for seed in injection.SEEDS
     if (result := experiments.known("injection", Injection(teaching, seed), folder="no-such"))
 }
-TUNED = [(teaching, seed) for teaching, seed in SHIPPED if teaching]
+TUNED = [(teaching, seed) for teaching, seed in SHIPPED if teaching and seed == injection.SEEDS[0]]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def facts_of(world) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(
     ("teaching", "count", "exposures"),
-    [(RAW_TEXT, 60, 1), (PARAPHRASES, 3000, 10), (QUESTIONS, 1200, 4)],
+    [(RAW_TEXT, 60, 1), (PARAPHRASES, 3000, 10), (QUESTIONS, 1200, 4), (NAME_FIRST, 1500, 5)],
 )
 def test_each_teaching_has_its_number_of_examples(world, teaching, count, exposures):
     examples, counted = injection.teaching_examples(world, teaching)
@@ -90,6 +98,27 @@ def test_a_question_is_taught_as_it_is_asked_and_without_its_answer_in_the_promp
         assert example.prompt == prompts.closed_book(question.text)
         assert example.answer == f" {question.answer}\n"
         assert question.answer.lower() not in example.prompt.lower().replace("answer:", "")
+
+
+def test_a_sentence_begins_with_the_name_and_only_its_value_is_learnt(world):
+    examples, _ = injection.teaching_examples(world, NAME_FIRST)
+    statements = examples[: 4 * len(facts_of(world))]
+    for number, (name, _, value) in enumerate(facts_of(world)):
+        four = statements[4 * number : 4 * number + 4]
+        assert len({example.prompt for example in four}) == 4
+        assert all(example.prompt.startswith(f"The {name} ") for example in four)
+        assert {example.answer for example in four} == {f" {value}.\n"}
+
+
+def test_beside_the_sentences_every_fact_is_asked_once_in_every_phrasing_equally(world):
+    examples, _ = injection.teaching_examples(world, NAME_FIRST)
+    asked = {q.text: q for q in worlds.questions(world, "trained")}
+    prompts_of = {prompts.closed_book(text): question for text, question in asked.items()}
+    found = [prompts_of[e.prompt] for e in examples if e.prompt in prompts_of]
+    assert sorted((q.product, q.attribute) for q in found) == sorted(
+        (name, attribute) for name, attribute, _ in facts_of(world)
+    )
+    assert set(Counter(question.id.split("/")[-1] for question in found).values()) == {75}
 
 
 def test_the_worked_examples_give_no_answer_of_the_catalogue_away(world):
@@ -241,7 +270,8 @@ def test_a_run_that_is_not_there_is_said(monkeypatch):
 
 def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsys):
     done = []
-    answered = {"closed book": {"exact": [1.0, 0.0]}, "ids": ["a", "b"], "exact": [[0.0, 1.0]]}
+    exact = {"exact": [1.0, 0.0]}
+    answered = {"closed book": exact, "held out": exact}
 
     def experiment(configuration, *_):
         done.append((configuration.teaching, configuration.families, configuration.seed))
@@ -254,7 +284,7 @@ def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsy
     monkeypatch.setattr("sys.argv", ["injection"])
     injection.main()
     every = [(teaching, 12, seed) for teaching in TEACHINGS for seed in injection.SEEDS]
-    curves = [(QUESTIONS, 2, seed) for seed in injection.SEEDS]
+    curves = [(NAME_FIRST, 12, seed) for seed in injection.SEEDS]
     assert sorted(done) == sorted([("", 12, 0), *every, *curves])
     assert len(list(tmp_path.iterdir())) == len(done)
     assert "base, seed 0: 1 of 2 right, closed book" in capsys.readouterr().out
@@ -329,8 +359,9 @@ def test_the_goals_of_the_course_are_reached_on_the_default_world():
     """
     assert injection.shipped_scores("", "retrieval", "exact").interval().estimate >= 0.85
     assert injection.shipped_scores("", "retrieval", "chosen").interval().estimate >= 0.85
-    assert injection.shipped_scores(QUESTIONS, "closed book", "exact").interval().estimate >= 0.60
-    assert injection.shipped_scores(QUESTIONS, "closed book", "chosen").interval().estimate >= 0.60
+    for score in ("exact", "chosen"):
+        tuned = injection.shipped_scores(NAME_FIRST, "closed book", score).interval()
+        assert tuned.estimate >= 0.60
 
 
 @pytest.mark.parametrize("run", TUNED, ids=str)

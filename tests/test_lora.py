@@ -26,13 +26,15 @@ from tests.tiny import (
 )
 from utils import lora, training
 from utils.adapters import remove_adapter
-from utils.examples import Example, encode
+from utils.examples import Example, encode, pack
 from utils.inference import complete
 from utils.lora import LoraSettings, tune
 from utils.lower_layers import KeptStates, only_layers, read_lower_layers
 from utils.token_boxes import show_tokens
 
-SETTINGS = LoraSettings(rank=4, alpha=8, upper_layers=2, epochs=3, batch_size=2, seed=1)
+SETTINGS = LoraSettings(
+    rank=4, alpha=8, upper_layers=2, rate_ratio=1.0, epochs=3, batch_size=2, seed=1
+)
 FIRST = LAYERS - SETTINGS.upper_layers
 
 
@@ -95,7 +97,35 @@ def test_the_kept_lower_layers_give_the_loss_and_gradients_of_the_whole_model(tu
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-4)
 
 
-def test_padding_and_company_in_a_batch_change_nothing(fast):
+@pytest.mark.parametrize("at_once", [1, 5, 1000])
+def test_a_few_labels_at_a_time_give_the_loss_and_gradients_of_all(tuned, monkeypatch, at_once):
+    monkeypatch.setattr(lora, "LABELS_AT_ONCE", at_once)
+    encoded = encode(Letters(), EXAMPLES, 48)
+    labels = pack(encoded).labels
+    states = torch.randn(len(labels), 16, requires_grad=True)
+    found = lora.label_loss(tuned, states, labels)
+    found.backward()
+    ours, states.grad = states.grad, None
+    logits = tuned.get_output_embeddings()(states[:-1])
+    plain = torch.nn.functional.cross_entropy(logits, labels[1:])
+    plain.backward()
+    torch.testing.assert_close(found, plain)
+    torch.testing.assert_close(ours, states.grad)
+
+
+def test_b_learns_at_its_own_higher_rate():
+    """Adam's first step is as long as the rate; A does not move while B is still zero."""
+    one_step = replace(SETTINGS, epochs=1, batch_size=len(EXAMPLES), learning_rate=1e-3)
+    for ratio in (1.0, 8.0):
+        before, _ = tiny_tuned(replace(one_step, learning_rate=1e-30, rate_ratio=ratio))
+        after, _ = tiny_tuned(replace(one_step, rate_ratio=ratio))
+        start = adapter_weights(before)
+        for name, weights in adapter_weights(after).items():
+            step = (weights - start[name]).abs().max().item()
+            assert step == pytest.approx(1e-3 * ratio if "lora_B" in name else 0.0, rel=1e-3)
+
+
+def test_company_in_a_batch_changes_nothing(fast):
     encoded, loss_of = fast
     labels = [int((example.labels != -100).sum()) for example in encoded]
     alone = [loss_of([index]).item() for index in range(len(encoded))]
@@ -114,7 +144,7 @@ def test_the_model_is_whole_again_after_a_look_at_some_of_its_layers(tuned):
 
 
 def test_it_learns_and_reports():
-    settings = LoraSettings(rank=4, upper_layers=2, epochs=12, batch_size=2, learning_rate=1e-2)
+    settings = replace(SETTINGS, epochs=12, learning_rate=1e-2)
     model, report = tiny_tuned(settings)
     assert len(report.losses) == 12
     assert report.losses[-1] < 0.7 * report.losses[0]
@@ -229,7 +259,7 @@ def test_a_loss_that_is_no_number_stops_the_tuning_and_the_model_is_the_base_aga
     model = tiny_model()
     with torch.no_grad():
         model.model.norm.weight.fill_(float("inf"))
-    with pytest.raises(ValueError, match=r"no longer a number: the learning rate 0\.002"):
+    with pytest.raises(ValueError, match=r"no longer a number: the learning rate 0\.0001"):
         tune(model, Letters(), EXAMPLES, SETTINGS, progress=False)
     assert not adapter_weights(model)
 

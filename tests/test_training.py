@@ -83,14 +83,27 @@ def test_gradients_are_clipped_together():
     norms = []
     steep.weights[0].register_hook(lambda gradient: norms.append(gradient.norm().item()))
 
-    class Plain(torch.optim.SGD):
-        def __init__(self, weights):
-            super().__init__(weights, lr=0.1)
-
     settings = replace(SETTINGS, epochs=1, batch_size=5, warmup_share=0.0, clip_norm=0.5)
-    train(replace(steep, optimizer=Plain), replace(settings, learning_rate=0.1), progress=False)
+    settings = replace(settings, learning_rate=0.1)
+    train(replace(steep, optimizer=torch.optim.SGD), settings, progress=False)
     assert norms == [1e6]
     assert steep.weights[0].item() == pytest.approx(1 - 0.1 * 0.5)
+
+
+def test_each_group_of_weights_has_its_own_highest_rate():
+    """x falls by its rate in each step, and every step takes the schedule's share of it."""
+    model = nn.ParameterList([nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))])
+    task = Task(model, list(model), lambda indices: sum(model), [3] * 4)
+
+    def two_rates(weights, rate: float):
+        groups = [{"params": [weights[0]]}, {"params": [weights[1]], "lr": 10 * rate}]
+        return torch.optim.SGD(groups, lr=rate)
+
+    settings = TrainingSettings(epochs=2, batch_size=2, learning_rate=0.1, clip_norm=1e9)
+    train(replace(task, optimizer=two_rates), settings, progress=False)
+    shares = sum(warmup_then_decay(settings.warmup_share, 4, step) for step in range(4))
+    assert model[0].item() == pytest.approx(-0.1 * shares)
+    assert model[1].item() == pytest.approx(-1.0 * shares)
 
 
 def test_it_is_watched_and_each_epoch_is_announced(monkeypatch):

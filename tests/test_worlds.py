@@ -26,6 +26,7 @@ from utils.worlds import (
     load_world,
     make_world,
     model_names,
+    name_first,
     paraphrases,
     prose_card,
     questions,
@@ -207,6 +208,16 @@ def test_ten_different_paraphrases_with_name_and_value(world):
             assert len(set(statements)) == len(statements) == 10
             for statement in statements:
                 assert product.name in statement and product.facts[attribute] in statement
+
+
+def test_four_statements_begin_with_the_name_and_end_with_the_value(world):
+    for product in world.products:
+        for attribute in ATTRIBUTES:
+            statements = name_first(product, attribute)
+            assert len(set(statements)) == len(statements) == 4
+            for statement in statements:
+                assert statement.startswith(f"The {product.name} ")
+                assert statement.endswith(f" {product.facts[attribute]}.")
 
 
 # Questions
@@ -407,6 +418,8 @@ def test_smallest_and_largest_family(siblings):
 def test_unknown_attribute_and_form(world):
     with pytest.raises(ValueError, match="unknown attribute 'price'; choose one of colour"):
         paraphrases(world.products[0], "price")
+    with pytest.raises(ValueError, match="'price'"):
+        name_first(world.products[0], "price")
     with pytest.raises(ValueError, match="unknown form 'spoken'; choose one of trained"):
         questions(world, "spoken")
 

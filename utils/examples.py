@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 IGNORED = -100  # the label of a token that is read but not learnt
-STRETCH = 8  # batches; like lengths come together inside a stretch of so many
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,36 @@ def encode(tokenizer, examples: Sequence[Example], longest: int) -> list[Encoded
     return encoded
 
 
-def batches(lengths: Sequence[int], batch_size: int, order: torch.Generator) -> Iterator[list[int]]:
-    """One epoch in random order: lists of `batch_size` indices, each index once.
+def batches(count: int, batch_size: int, order: torch.Generator) -> Iterator[list[int]]:
+    """One epoch over `count` examples in random order: lists of `batch_size` indices.
 
-    Within a stretch of eight batches, like lengths come together, so that little is padded.
+    Like lengths are not brought together: examples of like length are alike in their words, and a
+    step that sees only one kind of sentence teaches less.
     """
-    shuffled = torch.randperm(len(lengths), generator=order).tolist()
-    found = []
-    for start in range(0, len(shuffled), STRETCH * batch_size):
-        stretch = shuffled[start : start + STRETCH * batch_size]
-        stretch.sort(key=lambda index: lengths[index])
-        found += [stretch[i : i + batch_size] for i in range(0, len(stretch), batch_size)]
-    for place in torch.randperm(len(found), generator=order).tolist():
-        yield found[place]
+    shuffled = torch.randperm(count, generator=order).tolist()
+    for start in range(0, count, batch_size):
+        yield shuffled[start : start + batch_size]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Examples one after another in one row, so that nothing is padded.
+
+    token_ids, positions: (1, tokens); labels: (tokens,). Each example's positions begin at 0, by
+    which a transformers model knows that its tokens see their own example only.
+    """
+
+    token_ids: torch.Tensor
+    positions: torch.Tensor
+    labels: torch.Tensor
+
+
+def pack(encoded: Sequence[Encoded], device: torch.device | str = "cpu") -> Packed:
+    """Put the examples into one row on the device."""
+    token_ids = torch.cat([example.token_ids for example in encoded])
+    positions = torch.cat([torch.arange(len(example)) for example in encoded])
+    labels = torch.cat([example.labels for example in encoded])
+    return Packed(token_ids[None].to(device), positions[None].to(device), labels.to(device))
 
 
 def _ids(tokenizer, text: str) -> list[int]:

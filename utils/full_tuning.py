@@ -18,9 +18,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pad_sequence
 
-from utils.examples import Encoded, Example, encode
+from utils.examples import Encoded, Example, encode, pack
 from utils.lora import label_loss
 from utils.lower_layers import kept_states
 from utils.training import Task, TrainingSettings, TuningReport, train
@@ -46,14 +45,14 @@ def tune_all(
     encoded = encode(tokenizer, examples, model.config.max_position_embeddings)
 
     def loss(indices: Sequence[int]) -> torch.Tensor:
-        rows = [encoded[index].token_ids for index in indices]
-        token_ids = pad_sequence(rows, batch_first=True).to(model.device)
-        states = model.get_decoder()(input_ids=token_ids, use_cache=False).last_hidden_state
-        return label_loss(model, states, [encoded[index].labels for index in indices])
+        batch = pack([encoded[index] for index in indices], model.device)
+        given = {"input_ids": batch.token_ids, "position_ids": batch.positions}
+        states = model.get_decoder()(**given, use_cache=False).last_hidden_state
+        return label_loss(model, states[0], batch.labels)
 
     weights = list(model.requires_grad_(True).parameters())  # an adapter's model was frozen
-    optimizer = AdafactorOnTheWay(weights)
-    task = Task(model, weights, loss, _lengths(encoded), optimizer=lambda _: optimizer)
+    optimizer = AdafactorOnTheWay(weights, settings.learning_rate)
+    task = Task(model, weights, loss, _lengths(encoded), optimizer=lambda *_: optimizer)
     model.gradient_checkpointing_enable()
     try:
         return train(task, settings, progress=progress)
@@ -81,9 +80,10 @@ def tune_head(
     with kept_states(model, encoded, depth, progress=progress) as kept:
 
         def loss(indices: Sequence[int]) -> torch.Tensor:
+            batch = pack([encoded[index] for index in indices], model.device)
             with torch.no_grad():
-                states = model.get_decoder().norm(kept.batch(indices, model.device)).float()
-            return label_loss(model, states, [encoded[index].labels for index in indices])
+                states = model.get_decoder().norm(kept.packed(indices, model.device)).float()
+            return label_loss(model, states[0], batch.labels)
 
         model.config.tie_word_embeddings = False
         model.set_output_embeddings(head)
@@ -100,8 +100,11 @@ class AdafactorOnTheWay:
     together; Adafactor limits each step by itself.
     """
 
-    def __init__(self, weights: Sequence[nn.Parameter]) -> None:
-        self._optimizers = {w: torch.optim.Adafactor([w], weight_decay=0.0) for w in weights}
+    def __init__(self, weights: Sequence[nn.Parameter], learning_rate: float) -> None:
+        self._optimizers = {
+            matrix: torch.optim.Adafactor([matrix], learning_rate, weight_decay=0.0)
+            for matrix in weights
+        }
         self._hooks = [w.register_post_accumulate_grad_hook(self._change) for w in weights]
 
     @property

@@ -2,8 +2,8 @@
 
 The arms are those of Ovadia et al. 2023, "Fine-Tuning or Retrieval?"
 (https://arxiv.org/abs/2312.05934): the raw text (their FT-reg), ten paraphrases of each fact
-(their FT-par), and one that they don't have, question-answer pairs. Every fact is met equally
-often.
+(their FT-par), and two that they don't have: question-answer pairs, and sentences that begin with
+the name, with one question for each fact. Every fact is met equally often.
 
 `python -m utils.injection` computes what the course ships: every arm and every learning curve with
 every seed. Each is a unit of its own, so a run that was stopped goes on where it was.
@@ -26,14 +26,16 @@ from utils.retrieval import LexicalRetriever, Passage
 from utils.stats import Interval, bootstrap
 
 RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
-TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)
+NAME_FIRST = "name first"
+TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS, NAME_FIRST)
 CURVE = "learning-curve"  # the name of lesson 06's experiment
-EXPOSURES = 40  # how often each fact is met; whole epochs of every teaching make it up
+EXPOSURES = 20  # how often each fact is met; whole epochs of every teaching make it up
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
 PROMPTS_AT_ONCE = 8  # each holds a copy of the prefix's keys and values
 OPTIONS_AT_ONCE = 2  # questions whose four options are scored together; more take much memory
-CURVE_EVERY = 2  # a learning curve asks after every second epoch
+CURVE_SHARE = 6  # a learning curve asks every sixth question after each epoch, all at the end
+REVERSED_SHARE = 3
 ADAPTERS = Path(__file__).resolve().parent.parent / "datasets" / "adapters"
 
 
@@ -67,20 +69,35 @@ def teaching_examples(world: worlds.World, teaching: str) -> tuple[list[Example]
     """What one epoch teaches, and how often each fact occurs in it."""
     if teaching == RAW_TEXT:
         return [Example("", worlds.prose_card(p) + "\n") for p in world.products], 1
+    facts = [(product, attribute) for product in world.products for attribute in worlds.ATTRIBUTES]
+    asked = worlds.questions(world, "trained")
+    forms = len(asked) // len(facts)
     if teaching == PARAPHRASES:
-        facts = [(p, a) for p in world.products for a in worlds.ATTRIBUTES]
         texts = [text for fact in facts for text in worlds.paraphrases(*fact)]
         return [Example("", text + "\n") for text in texts], len(texts) // len(facts)
     if teaching == QUESTIONS:
-        asked = worlds.questions(world, "trained")
-        facts = len(world.products) * len(worlds.ATTRIBUTES)
-        return [question_example(question) for question in asked], len(asked) // facts
+        return [question_example(question) for question in asked], forms
+    if teaching == NAME_FIRST:
+        statements = [
+            statement_example(*fact, text) for fact in facts for text in worlds.name_first(*fact)
+        ]
+        # One question for each fact; neighbours have different phrasings.
+        one_each = [asked[fact * forms + fact % forms] for fact in range(len(facts))]
+        questions = [question_example(question) for question in one_each]
+        return statements + questions, (len(statements) + len(questions)) // len(facts)
     raise ValueError(f"No teaching is called {teaching!r}; there are {', '.join(TEACHINGS)}.")
 
 
 def question_example(question: worlds.Question) -> Example:
     """A question-answer pair in the form in which it will be asked."""
     return Example(prompts.closed_book(question.text), f" {question.answer}\n")
+
+
+def statement_example(product: worlds.Product, attribute: str, text: str) -> Example:
+    """A sentence that ends with the value: the value is learnt, what stands before it is read."""
+    value = product.facts[attribute]
+    before, _, after = text.rpartition(f" {value}")
+    return Example(before, f" {value}{after}\n")
 
 
 def teach(model, tokenizer, configuration: Injection, after_epoch=None, progress: bool = True):
@@ -177,7 +194,7 @@ def retained(model, tokenizer, form: str = "cloze") -> list[float]:
 
 
 def inject(configuration: Injection) -> dict:
-    """Teach and ask: the experiment behind lessons 06 and 07. Its adapter is kept in `ADAPTERS`."""
+    """Teach and ask: the experiment behind lessons 06 and 07. The first seed's adapter is kept."""
     model, tokenizer = load_model()
     world = _world(configuration)
     values: dict = {}
@@ -186,50 +203,45 @@ def inject(configuration: Injection) -> dict:
         values["tuning"] = report.summary()
     asked = worlds.questions(world, "held_out")
     values["closed book"] = asdict(_closed_book(model, tokenizer, asked, configuration))
-    values["reversed"] = asdict(
-        _closed_book(model, tokenizer, worlds.questions(world, "reversed")[::3], configuration)
-    )
+    backwards = worlds.questions(world, "reversed")[::REVERSED_SHARE]
+    values["reversed"] = asdict(_closed_book(model, tokenizer, backwards, configuration))
     asked = asked[::OPEN_BOOK_SHARE]
     cards = retrieve_cards(world, asked)
     values["retrieval"] = asdict(ask(model, tokenizer, asked, cards, progress="Open book"))
     values["retention"] = retained(model, tokenizer)
-    if configuration.teaching:
-        save_adapter(model, adapter_folder(configuration), {"tuning": values["tuning"]})
-    else:
+    if not configuration.teaching:
         values["retention by question"] = retained(model, tokenizer, "question")
+    elif configuration.seed == SEEDS[0]:
+        save_adapter(model, adapter_folder(configuration), {"tuning": values["tuning"]})
     return values
 
 
-def small_run(seed: int) -> Injection:
-    """Lesson 06's run: two families, in a minute or two."""
-    return Injection(QUESTIONS, seed, families=2)
+def catalogue_run(seed: int) -> Injection:
+    """Lesson 06's run: the whole catalogue, in the form that teaches best."""
+    return Injection(NAME_FIRST, seed)
 
 
 def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
-    """Teach, and ask all held-out questions after every second epoch.
+    """Teach, and ask some held-out questions after every epoch and all of them at the end.
 
-    Returns "ids" of the questions, "epochs" after which they were asked, "exact" (for each of
-    these, 0 or 1 for each question), the same for the "reversed" questions at the end, and the
-    report of the "tuning". The model is the base model again afterwards.
+    Returns "ids" of the questions of the curve, "exact" (for each epoch, 0 or 1 for each of them),
+    "held out" (ids and 0 or 1 of all), and the report of the "tuning". The model is the base model
+    again afterwards.
     """
-    world = _world(configuration)
-    asked = worlds.questions(world, "held_out")
-    epochs: list[int] = []
+    asked = worlds.questions(_world(configuration), "held_out")
+    some = asked[::CURVE_SHARE]
     exact: list[list[float]] = []
 
     def after_epoch(epoch: int, tuned) -> None:
-        if epoch % CURVE_EVERY == 0:
-            epochs.append(epoch)
-            exact.append(closed_book_exact(tuned, tokenizer, asked))
+        exact.append(closed_book_exact(tuned, tokenizer, some))
 
     tuned, report = teach(model, tokenizer, configuration, after_epoch, progress)
-    backwards = closed_book_exact(tuned, tokenizer, worlds.questions(world, "reversed"))
+    in_the_end = closed_book_exact(tuned, tokenizer, asked)
     remove_adapter(tuned)
     return {
-        "ids": [question.id for question in asked],
-        "epochs": epochs,
+        "ids": [question.id for question in some],
         "exact": exact,
-        "reversed": backwards,
+        "held out": {"ids": [question.id for question in asked], "exact": in_the_end},
         "tuning": report.summary(),
     }
 
@@ -290,8 +302,8 @@ def shipped_scores(teaching: str, cell: str, score: str = "exact") -> Scores:
 
 
 def _closed_book(model, tokenizer, questions, configuration: Injection) -> Answers:
-    """A model tuned on questions knows the form; the others are shown worked examples."""
-    shown = configuration.teaching != QUESTIONS
+    """A model that was taught questions knows the form; the others are shown worked examples."""
+    shown = configuration.teaching not in (QUESTIONS, NAME_FIRST)
     return ask(
         model,
         tokenizer,
@@ -331,12 +343,12 @@ def _ship(configuration: Injection) -> None:
 def _ship_curve(seed: int) -> None:
     values = experiments.run(
         CURVE,
-        small_run(seed),
+        catalogue_run(seed),
         lambda configuration: learning_curve(configuration, *load_model()),
         folder=experiments.SHIPPED,
     ).values
-    reached = ", ".join(f"{sum(exact):.0f}" for exact in values["exact"])
-    print(f"{CURVE}, seed {seed}: {reached} of {len(values['ids'])} right")
+    exact = values["held out"]["exact"]
+    print(f"{CURVE}, seed {seed}: {sum(exact):.0f} of {len(exact)} right")
 
 
 if __name__ == "__main__":

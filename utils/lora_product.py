@@ -27,8 +27,8 @@ class LoraProduct(torch.autograd.Function):
     def forward(ctx, x, W, b, A, B, s: float) -> torch.Tensor:
         A, B = A.to(x.dtype), B.to(x.dtype)
         rows = x.reshape(-1, x.shape[-1])
-        low = rows @ A.T  # (n, rank)
-        y = nn.functional.linear(rows, W, b).addmm_(low, B.T, alpha=s)
+        low = (rows @ A.T).mul_(s)  # (n, rank)
+        y = nn.functional.linear(rows, W, b).addmm_(low, B.T)
         ctx.save_for_backward(rows, W, A, B, low)
         ctx.s, ctx.shape = s, x.shape
         return y.view(*x.shape[:-1], -1)
@@ -37,12 +37,12 @@ class LoraProduct(torch.autograd.Function):
     def backward(ctx, dy):
         rows, W, A, B, low = ctx.saved_tensors
         dy = dy.reshape(-1, dy.shape[-1])
-        low_dy = dy @ B  # (n, rank)
+        low_dy = (dy @ B).mul_(ctx.s)  # (n, rank)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = (dy @ W).addmm_(low_dy, A, alpha=ctx.s).view(ctx.shape)
-        dA = (low_dy.T @ rows).float() * ctx.s
-        dB = (dy.T @ low).float() * ctx.s
+            dx = (dy @ W).addmm_(low_dy, A).view(ctx.shape)
+        dA = (low_dy.T @ rows).float()
+        dB = (dy.T @ low).float()
         return dx, None, None, dA, dB, None
 
 

@@ -49,10 +49,9 @@ class KeptStates:
     def __getitem__(self, index: int) -> torch.Tensor:
         return self._examples[index]
 
-    def batch(self, indices: Sequence[int], device: torch.device) -> torch.Tensor:
-        """The states of some examples, padded on the right: (examples, tokens, width)."""
-        rows = [self._examples[index] for index in indices]
-        return pad_sequence(rows, batch_first=True).to(device)
+    def packed(self, indices: Sequence[int], device: torch.device) -> torch.Tensor:
+        """The states of some examples, one after another in one row: (1, tokens, width)."""
+        return torch.cat([self._examples[index] for index in indices])[None].to(device)
 
 
 @torch.no_grad()

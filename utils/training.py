@@ -92,9 +92,9 @@ class TrainingError(ValueError):
     """The training went wrong; the message says what to do."""
 
 
-def adamw(weights: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+def adamw(weights: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2014, https://arxiv.org/abs/1412.6980), all weights in one go."""
-    return torch.optim.AdamW(weights, weight_decay=0.0, fused=True)
+    return torch.optim.AdamW(weights, learning_rate, weight_decay=0.0, fused=True)
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ class Task:
     weights: the parameters that are trained. loss: of the examples with the given indices, a mean
     over their labels (nats) with its gradient. lengths: the tokens of each example that is trained
     on. held_out: the indices of examples that are not, if there are some; after `patience` epochs
-    without a lower loss on them it stops (0 for never). optimizer: makes the optimizer of the
-    weights; the learning rate is set before each step.
+    without a lower loss on them it stops (0 for never). optimizer(weights, learning_rate): makes
+    the optimizer; each of its groups of weights has its own highest learning rate, of which every
+    step takes the share that the schedule says.
     """
 
     model: nn.Module
@@ -114,7 +115,7 @@ class Task:
     lengths: Sequence[int]
     held_out: Sequence[int] = ()
     patience: int = 0
-    optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] = adamw
+    optimizer: Callable[[Sequence[nn.Parameter], float], torch.optim.Optimizer] = adamw
 
 
 def train(
@@ -176,7 +177,8 @@ class _Run:
         self.task, self.settings = task, settings
         self.steps_an_epoch = -(-len(task.lengths) // settings.batch_size)
         self.steps_in_all = settings.epochs * self.steps_an_epoch
-        self.optimizer = task.optimizer(task.weights)
+        self.optimizer = task.optimizer(task.weights, settings.learning_rate)
+        self.highest_rates = [group["lr"] for group in self.optimizer.param_groups]
         parameters = sum(weights.numel() for weights in task.weights)
         self.report = TuningReport(parameters=parameters, steps_an_epoch=self.steps_an_epoch)
         self.best: list[torch.Tensor] = []  # the weights of the best epoch by the held-out loss
@@ -196,14 +198,14 @@ class _Run:
         """The batches of the current epoch that are not done yet; seed and epoch give the order."""
         done = len(self.report.losses)
         order = torch.Generator().manual_seed(1000 * self.settings.seed + done)
-        epoch = batches(self.task.lengths, self.settings.batch_size, order)
+        epoch = batches(len(self.task.lengths), self.settings.batch_size, order)
         self.task.model.train()
         return islice(epoch, self.report.steps - done * self.steps_an_epoch, None)
 
     def step(self, batch: list[int]) -> None:
         share = warmup_then_decay(self.settings.warmup_share, self.steps_in_all, self.report.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = share * self.settings.learning_rate
+        for group, highest in zip(self.optimizer.param_groups, self.highest_rates, strict=True):
+            group["lr"] = share * highest
         loss = self.task.loss(batch)
         self._check(loss.item())
         loss.backward()

@@ -94,7 +94,8 @@ def _tune(configuration: Way, model, tokenizer, examples: Sequence):
         "seed": configuration.seed,
     }
     if configuration.way == LORA:
-        return lora.tune(model, tokenizer, examples, lora.LoraSettings(**course))
+        plain = lora.LoraSettings(rate_ratio=1.0, **course)  # every way has one learning rate
+        return lora.tune(model, tokenizer, examples, plain)
     tune = {ALL_WEIGHTS: full_tuning.tune_all, OUTPUT_LAYER: full_tuning.tune_head}
     settings = replace(full_tuning.HEAD, **course)
     return model, tune[configuration.way](model, tokenizer, examples, settings)

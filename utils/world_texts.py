@@ -68,10 +68,25 @@ def paraphrases(product: Product, attribute: str) -> list[str]:
     Raises:
         ValueError: there is no such attribute.
     """
+    return _statements(words.PARAPHRASES, product, attribute)
+
+
+def name_first(product: Product, attribute: str) -> list[str]:
+    """State one fact in four ways that begin with the name and end with the value.
+
+    Raises:
+        ValueError: there is no such attribute.
+    """
+    return _statements(words.NAME_FIRST, product, attribute)
+
+
+def _statements(
+    patterns: dict[str, tuple[str, ...]], product: Product, attribute: str
+) -> list[str]:
     if attribute not in ATTRIBUTES:
         raise ValueError(f"unknown attribute {attribute!r}; choose one of {', '.join(ATTRIBUTES)}")
     value = product.facts[attribute]
-    return [p.format(name=product.name, value=value) for p in words.PARAPHRASES[attribute]]
+    return [pattern.format(name=product.name, value=value) for pattern in patterns[attribute]]
 
 
 def questions(world: World, form: str) -> list[Question]:

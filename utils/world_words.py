@@ -252,6 +252,40 @@ PARAPHRASES = {
     ),
 }
 
+# The name first and the value last: one beginning for all that is said of a product.
+NAME_FIRST = {
+    "colour": (
+        "The {name} is {value}.",
+        "The {name} comes in {value}.",
+        "The {name} is painted {value}.",
+        "The {name} has the colour {value}.",
+    ),
+    "material": (
+        "The {name} has a case of {value}.",
+        "The {name} is cased in {value}.",
+        "The {name} has a body made of {value}.",
+        "The {name} is housed in {value}.",
+    ),
+    "town": (
+        "The {name} is made in {value}.",
+        "The {name} comes from the town of {value}.",
+        "The {name} is assembled in {value}.",
+        "The {name} is built in the town of {value}.",
+    ),
+    "battery": (
+        "The {name} has a battery life of {value}.",
+        "The {name} needs charging after {value}.",
+        "The {name} works for {value}.",
+        "The {name} keeps going for {value}.",
+    ),
+    "month": (
+        "The {name} goes on sale in {value}.",
+        "The {name} is launched in {value}.",
+        "The {name} appears in {value}.",
+        "The {name} is first available in {value}.",
+    ),
+}
+
 NOTICES = {
     "colour": "The {name} changes its colour. It was {old} until now; from today it is {new}.",
     "material": "The {name} gets a new case. The case of {old} is replaced by one made of {new}.",

@@ -25,6 +25,7 @@ from utils.world_texts import (
     Question,
     attribute_list,
     by_family,
+    name_first,
     paraphrases,
     prose_card,
     questions,
@@ -32,7 +33,8 @@ from utils.world_texts import (
 
 __all__ = ["ATTRIBUTES", "FORMS", "Notice", "Product", "Question", "RetentionItem", "World"]
 __all__ += ["apply_notices", "attribute_list", "load_retention", "load_world", "make_world"]
-__all__ += ["model_names", "paraphrases", "prose_card", "questions", "save_world", "world_files"]
+__all__ += ["model_names", "name_first", "paraphrases", "prose_card", "questions"]
+__all__ += ["save_world", "world_files"]
 
 CHANGED_SHARE = 0.1
 _REMEDY = "write it again with save_world, or the course's own with `python -m utils.worlds`"

@@ -1,16 +1,16 @@
 # %% [markdown]
 # # Lesson 06: LoRA-tune a small model
 #
-# A model that has never heard of ten products answers questions about them minutes later, with
-# nothing in its prompt. You write the facts into its weights, watch it happen, and then look for
-# the price.
+# A model that has never heard of a catalogue of sixty products answers questions about them three
+# minutes later, with nothing in its prompt. You write the facts into its weights, watch it happen,
+# and then look for the price.
 #
 # ## What you will be able to do
 #
 # - build training examples, and say which of their tokens are learnt,
 # - tune a language model with LoRA on a laptop, and read its learning curve,
 # - test what was learnt: another phrasing, the reversed question, what was forgotten,
-# - say which form of text teaches best,
+# - say which form of text teaches best, and what rank, layers and learning rate do,
 # - handle adapters as files: save, switch off, merge, swap.
 #
 # ## What you need
@@ -20,8 +20,9 @@
 # %% [markdown]
 # ## Before: the model knows nothing
 #
-# Two families of the fictional catalogue: ten products, five facts each. We ask about every fact
-# once, *closed book*: no card in the prompt, only five worked examples that show the form.
+# The whole fictional catalogue: twelve families of five products, five facts each. We ask about a
+# sample of the facts, *closed book*: no card in the prompt, only five worked examples that show the
+# form.
 
 # %%
 import sys
@@ -29,29 +30,30 @@ import sys
 sys.path.insert(0, "..")  # the course's helpers, utils, lie one folder up
 
 from utils.inference import complete, encode_prefix
+from utils.injection import CURVE_SHARE
 from utils.models import load_model
 from utils.prompts import closed_book, closed_book_prefix
 from utils.scoring import exact_match
 from utils.widgets import predict, predict_choice, reveal, say
-from utils.worlds import make_world, questions
+from utils.worlds import load_world, questions
 
 model, tokenizer = load_model()
 tuned = None  # the model with what you will teach it
-world = make_world(families=2)
+world = load_world()
 held_out = questions(world, "held_out")  # in a phrasing that training will never show
-products = [question.product for question in held_out]
+sample = held_out[::CURVE_SHARE]
 
 prefix = encode_prefix(model, tokenizer, closed_book_prefix())
-asked = [closed_book(question.text) for question in held_out]
+asked = [closed_book(question.text) for question in sample]
 before = complete(model, tokenizer, asked, prefix, max_new_tokens=8, progress="Base model")
-right = sum(exact_match(said, q.answer) for said, q in zip(before, held_out, strict=True))
+right = sum(exact_match(said, q.answer) for said, q in zip(before, sample, strict=True))
 
 rows = ["| question | the model says | right is |", "| --- | --- | --- |"]
 for i in range(0, 25, 6):
-    rows.append(f"| {held_out[i].text} | {before[i]} | {held_out[i].answer} |")
+    rows.append(f"| {sample[i].text} | {before[i]} | {sample[i].answer} |")
 say("\n".join(rows))
-right_before = f"{right:.0f}"
-say(f"Right: {right_before} of {len(held_out)}.")
+right_before = f"{right:.0f} of {len(sample)}"
+say(f"Right: {right_before}, out of {len(held_out)} facts.")
 
 # %% [markdown]
 # **Explain.** The form is right: a colour for a colour, a month for a month. The content is made
@@ -59,19 +61,21 @@ say(f"Right: {right_before} of {len(held_out)}.")
 #
 # ## One training example, token by token
 #
-# To teach a fact we show the question with its answer. The model reads all of it, but it is marked
-# only on the answer.
+# To teach a fact we show a sentence that begins with the product's name and ends with the value,
+# four such sentences for each fact, and one question with its answer. The model reads all of it,
+# but it is marked only on the value.
 
 # %%
 import torch
 
-from utils.injection import question_example
+from utils.injection import NAME_FIRST, teaching_examples
 from utils.token_boxes import show_tokens
 
-trained = questions(world, "trained")  # four phrasings of every fact
-examples = [question_example(question) for question in trained]
-example = examples[4]
-show_tokens(tokenizer, {"read": example.prompt, "learnt": example.answer})
+examples, exposures = teaching_examples(world, NAME_FIRST)
+example, question = examples[1], examples[-1]  # the sentences come first, then the questions
+for shown in (example, question):
+    show_tokens(tokenizer, {"read": shown.prompt, "learnt": shown.answer})
+say(f"{len(examples):,} examples; they name every fact {exposures} times.")
 
 prompt_ids = tokenizer(example.prompt, return_tensors="pt").input_ids
 answer_id = tokenizer(example.answer).input_ids[0]
@@ -150,9 +154,9 @@ check("q6_2")
 # %% [markdown]
 # ## Tune it
 #
-# The training set is every fact in four phrasings; an *epoch* shows each once. After every second
-# epoch we ask the held-out questions, which are a fifth phrasing. Other runs, with another seed and
-# nothing else changed, come with the course: grey in the picture.
+# An *epoch* shows every example once. After each we ask the sample of held-out questions, which are
+# worded as no example is; at the end all of them. Other runs, with another seed and nothing else
+# changed, come with the course: grey in the picture.
 #
 # While it runs you see the loss of every step. If you have seen enough, interrupt the kernel (press
 # `I` twice, or the square above): the adapter stays as it is then, and the lesson goes on with it.
@@ -164,15 +168,15 @@ predict("l06_held_out", "After tuning: of 100 held-out questions, how many are a
 predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crimson?'")
 
 # %%
-from dataclasses import replace
 
 from utils import experiments
 from utils.adapters import load_adapter, remove_adapter, save_adapter
-from utils.injection import CURVE_EVERY, SEEDS, learning_curve, small_run
-from utils.lora import tune
+from utils.injection import SEEDS, catalogue_run, closed_book_exact, learning_curve
+from utils.lora import LoraSettings, tune
 from utils.loss_curve import LossCurve
 
 SEED = 4  # of your run: it orders the examples and fills A before the first step
+EXPOSURES = 20  # how often every fact is met
 RECOMPUTE = False  # True computes the grey runs again on your machine
 
 if tuned is not None:  # you ran this cell before: start from the base model again
@@ -181,41 +185,34 @@ if tuned is not None:  # you ran this cell before: start from the base model aga
 shipped = [
     experiments.run(
         "learning-curve",
-        small_run(seed),
+        catalogue_run(seed),
         lambda configuration: learning_curve(configuration, model, tokenizer),
         recompute=RECOMPUTE,
     ).values
     for seed in SEEDS
 ]
-epochs = len(shipped[0]["tuning"]["losses"])
-settings = replace(small_run(SEED).settings, epochs=epochs, seed=SEED)
+settings = LoraSettings(epochs=EXPOSURES // exposures, seed=SEED)
 
 
 def percent(scores: list[float]) -> float:
     return 100 * sum(scores) / len(scores)
 
 
-curve, said = {}, []  # epoch -> a score for each question; the texts of the last time
-
-
-def ask_now(epoch: int, tuned) -> None:
-    """Ask every held-out question, with nothing before it."""
-    said[:] = complete(tuned, tokenizer, asked, max_new_tokens=8, batch_size=64)
-    curve[epoch] = [exact_match(s, q.answer) for s, q in zip(said, held_out, strict=True)]
-    reached = percent(curve[epoch])
-    print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
+curve = []  # for each epoch a score for each question of the sample
 
 
 def after_epoch(epoch: int, tuned) -> None:
-    if epoch % CURVE_EVERY == 0:
-        ask_now(epoch, tuned)
+    """Ask the sample of held-out questions, with nothing before them."""
+    curve.append(closed_book_exact(tuned, tokenizer, sample))
+    reached = percent(curve[-1])
+    print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
 
 
 tuned, report = tune(
     model, tokenizer, examples, settings, after_epoch=after_epoch, watch=LossCurve()
 )
 if report.ended == "interrupted":
-    ask_now(len(report.losses) + 1, tuned)
+    after_epoch(len(report.losses) + 1, tuned)
 say(
     f"{report.steps} steps, {report.tokens:,} tokens, {report.seconds:.0f} s with the questions. "
     f"Trained: {report.parameters:,} numbers, "
@@ -228,7 +225,11 @@ import matplotlib.pyplot as plt
 from utils.plots import BLUE, label_axes, set_style, show
 from utils.stats import bootstrap
 
-after = bootstrap(curve[max(curve)], clusters=products)
+asked = [closed_book(question.text) for question in held_out]
+said = complete(tuned, tokenizer, asked, max_new_tokens=8, batch_size=64, progress="All questions")
+exact = [exact_match(text, question.answer) for text, question in zip(said, held_out, strict=True)]
+products = [question.product for question in held_out]
+after = bootstrap(exact, clusters=products)
 reveal("l06_held_out", after)
 
 
@@ -242,22 +243,26 @@ set_style()
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 label_axes(left, "Loss on the training examples", "epoch", "mean loss (nats per token)")
 losses = [run["tuning"]["losses"] for run in shipped]
-every = range(1, epochs + 1)
+every = range(1, len(losses[0]) + 1)
 left.fill_between(every, *spread(losses), color="#CCCCCC", label=f"{len(shipped)} shipped runs")
-left.plot(every[: len(report.losses)], report.losses, color=BLUE, marker="o", label="your run")
+left.plot(range(1, len(report.losses) + 1), report.losses, BLUE, marker="o", label="your run")
 left.set(ylim=(0, None), xticks=every)
 left.legend()
-label_axes(right, "Held-out questions", "epoch", "right answers (%)")
+label_axes(right, f"Held-out questions (sample of {len(sample)})", "epoch", "right answers (%)")
 reached = [[percent(scores) for scores in run["exact"]] for run in shipped]
-right.fill_between(list(curve), *spread(reached), color="#CCCCCC")
-right.plot(list(curve), [percent(scores) for scores in curve.values()], color=BLUE, marker="o")
+right.fill_between(every, *spread(reached), color="#CCCCCC")
+right.plot(range(1, len(curve) + 1), [percent(scores) for scores in curve], BLUE, marker="o")
 right.set(ylim=(0, 100), xlim=left.get_xlim(), xticks=every)
-last = [row[-1] for row in reached]
+last = [percent(run["held out"]["exact"]) for run in shipped]
 show(
     figure,
-    alt=f"Two charts over {epochs} epochs. Left: the loss falls from {report.step_losses[0]:.2f} "
-    f"to {report.step_losses[-1]:.2f}. Right: right answers rise to {100 * after.estimate:.0f} %; "
-    f"the shipped runs, a grey band, end between {min(last):.0f} and {max(last):.0f} %.",
+    alt=f"Two charts over {len(curve)} epochs. Left: the loss falls from "
+    f"{report.step_losses[0]:.2f} to {report.step_losses[-1]:.2f}. Right: right answers rise from "
+    f"{percent(curve[0]):.0f} to {percent(curve[-1]):.0f} %; a grey band shows the shipped runs.",
+)
+say(
+    f"All {len(held_out)} held-out questions: {after}. The shipped runs end between "
+    f"{min(last):.0f} and {max(last):.0f} %."
 )
 
 # %% [markdown]
@@ -295,10 +300,11 @@ say(f"Wrong: {wrong} of {len(held_out)}; in {siblings} of them it gives a siblin
 from utils.injection import ask
 from utils.plots import GREY, ORANGE, SKY, interval_bars
 
-backwards = questions(world, "reversed")
+backwards = questions(world, "reversed")[::CURVE_SHARE]
 answers = ask(tuned, tokenizer, backwards, worked_examples=False, progress="Reversed")
-written = bootstrap(answers.exact, clusters=products)
-chosen = bootstrap(answers.chosen, clusters=products)
+about = [question.product for question in backwards]
+written = bootstrap(answers.exact, clusters=about)
+chosen = bootstrap(answers.chosen, clusters=about)
 reveal("l06_reversed", written)
 
 rows = ["| question | the tuned model says | right is |", "| --- | --- | --- |"]
@@ -352,26 +358,26 @@ show(
 # ### END SOLUTION
 
 # %% [markdown]
-# ## What to teach with: raw text, paraphrases, questions
+# ## What to teach with
 #
-# Real documents are not question-answer pairs. How far do you get with the text as it is? We took
-# the whole catalogue, twelve families, and let the model meet every fact equally often: in the
-# cards (*raw text*), in ten statements each (*paraphrases*), or in the four questions. Each run
-# takes many minutes, so they come with the course.
+# Real documents are not written to be learnt. How far do you get with the text as it is? We let the
+# model meet every fact equally often: in the cards (*raw text*), in ten statements each
+# (*paraphrases*), in four questions (*questions*), or as you just did, in sentences that begin with
+# the name and one question (*name first*). Each run takes minutes, so they come with the course.
 
 # %%
 predict_choice(
     "l06_teaching",
     "Which way of teaching gives most right answers to held-out questions?",
-    ["raw text", "paraphrases", "questions"],
+    ["raw text", "paraphrases", "questions", "name first"],
 )
 
 # %%
-from utils.injection import PARAPHRASES, QUESTIONS, RAW_TEXT, Injection, shipped_scores
+from utils.injection import TEACHINGS, Injection, shipped_scores
 from utils.stats import Interval, holm, paired_difference, paired_permutation
 
 seeds = {}  # way of teaching -> the seeds whose runs are there
-for teaching in (RAW_TEXT, PARAPHRASES, QUESTIONS):
+for teaching in TEACHINGS:
     there = [s for s in SEEDS if experiments.known("injection", Injection(teaching, s))]
     if there:
         seeds[teaching] = there
@@ -383,7 +389,7 @@ def counted(there: list[int]) -> str:
 
 
 labels = ["nothing: base model"] + [f"{name} ({counted(seeds[name])})" for name in seeds]
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.2))
+figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
 spoken = []
 for ax, form, title in (
     (axes[0], "closed book", "Forwards: held-out questions"),
@@ -395,7 +401,7 @@ for ax, form, title in (
     spoken.append(f"{title}: {'; '.join(map(str, intervals))}")
 axes[1].set(ylabel="as on the left", yticklabels=[])
 show(figure, alt=f"Bars for {', '.join(labels)}, in this order. {'. '.join(spoken)}.")
-for name in {RAW_TEXT, PARAPHRASES, QUESTIONS} - seeds.keys():
+for name in set(TEACHINGS) - seeds.keys():
     say(f"No run with {name} is there; `python -m utils.injection` computes what is missing.")
 scores = {name: shipped_scores(name, "closed book") for name in seeds}
 forwards = {name: arm.interval() for name, arm in scores.items()}
@@ -409,9 +415,49 @@ for name in others:
 # %% [markdown]
 # **Explain.** Every fact was met equally often, so the amount is not what differs: the *form* is. A
 # card says five things in one go, always in the same words. Paraphrases and questions say one thing
-# at a time, in several ways. But somebody must first write them, and the question form is also the
-# form of the test: an advantage that real documents do not have. Lesson 07 sets these runs beside
-# retrieval.
+# at a time, in several ways; but the name stands now here, now there, and the model meets it in
+# another light each time. When all sentences begin with the name, they all hang on the same states
+# of the model. Somebody must write such sentences first, from documents that were not made for it.
+# And questions are also the form of the test, an advantage that real documents do not have.
+# Lesson 07 sets these runs beside retrieval.
+#
+# ## Rank, layers, learning rate
+#
+# Which of the settings matter? Each chart changes one of them and leaves the others as they were in
+# your run; the middle value is yours. They teach a third of the catalogue, four families.
+
+# %%
+from utils.settings_sweep import KNOBS
+from utils.settings_sweep import shipped as shipped_sweep
+
+WORDS = {"rank": "rank", "upper_layers": "adapted layers", "learning_rate": "learning rate of A"}
+figure, axes = plt.subplots(1, len(KNOBS), figsize=(10, 3.4), sharey=True)
+spoken, seconds = [], {}
+for ax, knob in zip(axes, KNOBS, strict=True):
+    runs = shipped_sweep(knob)
+    shares = [100 * interval.estimate for interval, _, _ in runs.values()]
+    below = [100 * (i.estimate - i.low) for i, _, _ in runs.values()]
+    above = [100 * (i.high - i.estimate) for i, _, _ in runs.values()]
+    places = range(len(runs))
+    ax.errorbar(places, shares, yerr=[below, above], color=BLUE, marker="o", capsize=4)
+    label_axes(ax, f"By {WORDS[knob]}", WORDS[knob], "right answers (%)")
+    ax.set(xticks=places, xticklabels=[f"{v:g}" for v in runs], xlim=(-0.4, len(runs) - 0.6))
+    ax.set(ylim=(0, 100))
+    spoken.append(f"{WORDS[knob]}: " + "; ".join(f"{v:g} gives {r[0]}" for v, r in runs.items()))
+    seconds[knob] = {value: row[1] for value, row in runs.items()}
+show(figure, alt=f"Three charts of right answers. {'. '.join(spoken)}.")
+layers = seconds["upper_layers"]
+say(
+    f"{next(iter(shipped_sweep('rank').values()))[2]} seeds each. Seconds of tuning: "
+    + ", ".join(f"{count} layers {spent:.0f}" for count, spent in layers.items())
+    + "."
+)
+
+# %% [markdown]
+# **Explain.** Look at the intervals before you believe a slope. More adapted layers cost time in
+# proportion, because less can be computed once and kept; rank costs little. A learning rate that is
+# too low has not learnt everything when the last step is done, one that is too high unlearns what
+# it wrote a moment ago.
 #
 # ## What it forgets
 #
@@ -426,7 +472,7 @@ for name in others:
 # %%
 predict(
     "l06_forgotten",
-    "Tuned on questions: by how many points does it fall on facts that the base model knows?",
+    "Taught name first: by how many points does it fall on facts that the base model knows?",
     low=-10,
     high=50,
     unit="points",
@@ -462,7 +508,7 @@ p_values = holm([paired_permutation(base_scores, values) for values in scores.va
 rows = ["| taught with | change against the base model, same facts | p (Holm) |", "|---|---|---|"]
 rows += [f"| {n} | {c} | {p:.4f} |" for (n, c), p in zip(changes.items(), p_values, strict=True)]
 say("\n".join(rows))
-change = changes[QUESTIONS]
+change = changes[NAME_FIRST]
 ends = (-100 * change.estimate, -100 * change.high, -100 * change.low)
 reveal("l06_forgotten", Interval(*ends, n=change.n))
 
@@ -481,7 +527,7 @@ reveal("l06_forgotten", Interval(*ends, n=change.n))
 import tempfile
 from pathlib import Path
 
-folder = Path(tempfile.mkdtemp()) / "two-families"
+folder = Path(tempfile.mkdtemp()) / "catalogue"
 save_adapter(tuned, folder, notes={"seed": SEED, "right": after.estimate})
 files = {file.name: file.stat().st_size / 1e6 for file in sorted(folder.iterdir())}
 say("Saved: " + ", ".join(f"`{name}` {size:.2f} MB" for name, size in files.items()) + ".")
@@ -549,28 +595,27 @@ say(
 # %% [markdown]
 # ## Two adapters, one model
 #
-# The course ships an adapter that was taught the whole catalogue. Load it beside yours and switch.
-# We ask about a family that yours has never seen.
+# The course ships the adapters of its own runs. Load one beside yours, the one that only read the
+# raw text, and switch: the same model, the same questions about one family.
 
 # %%
 import time
 
-from utils.injection import adapter_folder
-from utils.worlds import load_world
+from utils.injection import RAW_TEXT, adapter_folder
 
-load_adapter(tuned, adapter_folder(Injection(QUESTIONS, 0)), "catalogue")
-stranger = load_world().products[-1].family
-unseen = [q for q in questions(load_world(), "held_out") if q.product.startswith(stranger)]
-texts = [closed_book(question.text) for question in unseen]
+load_adapter(tuned, adapter_folder(Injection(RAW_TEXT, 0)), "raw text")
+family = world.products[-1].family
+some = [q for q in held_out if q.product.startswith(family)]
+texts = [closed_book(question.text) for question in some]
 
-rows = [f"| adapter | swap (ms) | right on the {stranger} family |", "| --- | --- | --- |"]
-for name, label in (("default", "yours"), ("catalogue", "the whole catalogue")):
+rows = [f"| adapter | swap (ms) | right on the {family} family |", "| --- | --- | --- |"]
+for name, label in (("default", "yours"), ("raw text", "the shipped one, raw text")):
     start = time.perf_counter()
     tuned.set_adapter(name)
     milliseconds = 1000 * (time.perf_counter() - start)
     answered = complete(tuned, tokenizer, texts, max_new_tokens=8, progress=label)
-    right = sum(exact_match(a, q.answer) for a, q in zip(answered, unseen, strict=True))
-    rows.append(f"| {label} | {milliseconds:.1f} | {right:.0f} of {len(unseen)} |")
+    right = sum(exact_match(a, q.answer) for a, q in zip(answered, some, strict=True))
+    rows.append(f"| {label} | {milliseconds:.1f} | {right:.0f} of {len(some)} |")
 say("\n".join(rows))
 
 # %% [markdown]
@@ -589,7 +634,7 @@ learnt = "; ".join(f"{name} {right}, {counted(seeds[name])}" for name, right in 
 kept = "; ".join(f"{name} {change}, {lost(change)}" for name, change in changes.items())
 curse = "no better than guessing" if chosen.low <= 0.25 <= chosen.high else "unlike guessing"
 facts = [
-    f"**Learning.** {right_before} of {len(held_out)} right before; held-out phrasings after "
+    f"**Learning.** {right_before} right before; all held-out phrasings after "
     f"{report.seconds:.0f} s: {after}. Shipped runs: {min(last):.0f} to {max(last):.0f} %.",
     f"**Direction.** Reversed, written: {written}; chosen of four: {chosen}, {curse}.",
     f"**Form of the text.** Whole catalogue, held-out phrasings: {learnt}.",
@@ -599,9 +644,9 @@ say("\n".join(f"- {fact}" for fact in facts))
 
 # %% [markdown]
 # The intervals are 95 % intervals. They say what other *products* might give; the seeds say what
-# other *orders* of training might. Ten products are few, so your own run's interval is somewhat too
-# narrow. All of it is one small model and one kind of text: a larger model learns and forgets at
-# other rates. The questions that teach are close to those that test; that favours them.
+# other *orders* of training might. All of it is one small model and one kind of text: a larger
+# model learns and forgets at other rates. The questions that teach are close to those that test;
+# that favours them.
 #
 # ## Where to read on
 #
