@@ -10,7 +10,7 @@ import pytest
 
 from utils import experiments
 from utils.experiments import Result, configuration_hash, known, run
-from utils.injection import Injection, catalogue_run
+from utils.injection import Injection, lesson_run
 from utils.lora import LoraSettings
 from utils.settings_sweep import KNOBS, SEEDS, unit
 
@@ -184,7 +184,7 @@ def test_a_shipped_run_is_the_one_that_the_code_describes_today(path):
     assert asdict(configuration).keys() == result.configuration.keys()
     assert known(result.name, configuration) == result
     if result.name == "learning-curve":
-        assert configuration == catalogue_run(configuration.seed)
+        assert configuration == lesson_run(configuration.seed)
     if result.name == "settings":
         units = [unit(knob, v, s) for knob, values in KNOBS.items() for v in values for s in SEEDS]
         assert configuration in units

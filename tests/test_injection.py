@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from utils.injection import (
     TEACHINGS,
     Injection,
 )
-from utils.lora import LoraSettings
 from utils.training import TuningReport
 
 MOST_BYTES_PER_ADAPTER = 5_000_000
@@ -69,7 +69,9 @@ def test_every_fact_is_met_as_often_as_any_other_in_every_teaching(world, teachi
 
     monkeypatch.setattr(injection.lora, "tune", tune)
     injection.teach(None, None, Injection(teaching, seed=2), progress=False)
-    assert handed["settings"] == LoraSettings(epochs=handed["settings"].epochs, seed=2)
+    assert handed["settings"] == replace(
+        injection.ARM_SETTINGS, epochs=handed["settings"].epochs, seed=2
+    )
     # A product's name may begin a sibling's ("K340", "K340 Lite"): the longest name is meant.
     names = sorted((product.name for product in world.products), key=len, reverse=True)
     met: Counter[tuple[str, str]] = Counter()
@@ -135,7 +137,7 @@ def test_plain_texts_are_learnt_whole(world):
 
 
 def test_an_unknown_teaching_is_named(world):
-    with pytest.raises(ValueError, match="'rumours'; there are raw text, paraphrases, questions"):
+    with pytest.raises(ValueError, match="'rumours'; there are raw text, .*, name first"):
         injection.teaching_examples(world, "rumours")
 
 
@@ -242,9 +244,11 @@ def test_a_run_of_the_base_model_asks_every_cell_and_keeps_no_adapter(faked_run)
 
 
 def test_a_run_with_a_teaching_keeps_its_adapter_and_report(faked_run, tmp_path):
-    values = injection.inject(Injection(QUESTIONS, seed=3, families=2, siblings=4))
+    values = injection.inject(Injection(QUESTIONS, seed=0, families=2, siblings=4))
     assert values["tuning"]["steps"] == 7
-    assert faked_run["saved"] == [tmp_path / "questions-seed3"]
+    assert faked_run["saved"] == [tmp_path / "questions-seed0"]
+    injection.inject(Injection(QUESTIONS, seed=3, families=2, siblings=4))
+    assert len(faked_run["saved"]) == 1, "one adapter of each teaching is enough to ship"
     # Tuned on the form, it is asked closed book without examples, but is shown how cards are read.
     assert ("held_out", False, False) in faked_run["asked"]
     assert ("held_out", True, True) in faked_run["asked"]
@@ -284,7 +288,7 @@ def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsy
     monkeypatch.setattr("sys.argv", ["injection"])
     injection.main()
     every = [(teaching, 12, seed) for teaching in TEACHINGS for seed in injection.SEEDS]
-    curves = [(NAME_FIRST, 12, seed) for seed in injection.SEEDS]
+    curves = [(NAME_FIRST, 6, seed) for seed in injection.SEEDS]
     assert sorted(done) == sorted([("", 12, 0), *every, *curves])
     assert len(list(tmp_path.iterdir())) == len(done)
     assert "base, seed 0: 1 of 2 right, closed book" in capsys.readouterr().out
@@ -360,7 +364,7 @@ def test_the_goals_of_the_course_are_reached_on_the_default_world():
     assert injection.shipped_scores("", "retrieval", "exact").interval().estimate >= 0.85
     assert injection.shipped_scores("", "retrieval", "chosen").interval().estimate >= 0.85
     for score in ("exact", "chosen"):
-        tuned = injection.shipped_scores(NAME_FIRST, "closed book", score).interval()
+        tuned = injection.shipped_scores(QUESTIONS, "closed book", score).interval()
         assert tuned.estimate >= 0.60
 
 

@@ -2,8 +2,9 @@
 
 The arms are those of Ovadia et al. 2023, "Fine-Tuning or Retrieval?"
 (https://arxiv.org/abs/2312.05934): the raw text (their FT-reg), ten paraphrases of each fact
-(their FT-par), and two that they don't have: question-answer pairs, and sentences that begin with
-the name, with one question for each fact. Every fact is met equally often.
+(their FT-par), and one that they don't have, question-answer pairs. Every fact is met equally
+often. Lesson 06 teaches in another form, which needs fewer steps: sentences that begin with the
+name, and one question for each fact.
 
 `python -m utils.injection` computes what the course ships: every arm and every learning curve with
 every seed. Each is a unit of its own, so a run that was stopped goes on where it was.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from utils import experiments, lora, prompts, scoring, worlds
@@ -26,22 +27,23 @@ from utils.retrieval import LexicalRetriever, Passage
 from utils.stats import Interval, bootstrap
 
 RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
+TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)  # the arms
 NAME_FIRST = "name first"
-TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS, NAME_FIRST)
 CURVE = "learning-curve"  # the name of lesson 06's experiment
-EXPOSURES = 20  # how often each fact is met; whole epochs of every teaching make it up
+EXPOSURES = 40  # how often each fact is met; whole epochs of every teaching make it up
+ARM_SETTINGS = LoraSettings(learning_rate=2e-3, rate_ratio=1.0)  # plain LoRA
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
 PROMPTS_AT_ONCE = 8  # each holds a copy of the prefix's keys and values
 OPTIONS_AT_ONCE = 2  # questions whose four options are scored together; more take much memory
-CURVE_SHARE = 6  # a learning curve asks every sixth question after each epoch, all at the end
+CURVE_SHARE = 3  # a learning curve asks every third question after each epoch, all at the end
 REVERSED_SHARE = 3
 ADAPTERS = Path(__file__).resolve().parent.parent / "datasets" / "adapters"
 
 
 @dataclass(frozen=True)
 class Injection:
-    """One run: what is taught (`TEACHINGS`, or "" for the base model), the world and the settings.
+    """One run: what is taught ("" for the base model), the world and the settings.
 
     exposures: how often each fact is met; the number of whole epochs follows from it.
     """
@@ -52,7 +54,7 @@ class Injection:
     families: int = 12
     siblings: int = 5
     exposures: int = EXPOSURES
-    settings: LoraSettings = field(default_factory=LoraSettings)
+    settings: LoraSettings = ARM_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def teaching_examples(world: worlds.World, teaching: str) -> tuple[list[Example]
         one_each = [asked[fact * forms + fact % forms] for fact in range(len(facts))]
         questions = [question_example(question) for question in one_each]
         return statements + questions, (len(statements) + len(questions)) // len(facts)
-    raise ValueError(f"No teaching is called {teaching!r}; there are {', '.join(TEACHINGS)}.")
+    there = ", ".join((*TEACHINGS, NAME_FIRST))
+    raise ValueError(f"No teaching is called {teaching!r}; there are {there}.")
 
 
 def question_example(question: worlds.Question) -> Example:
@@ -216,9 +219,9 @@ def inject(configuration: Injection) -> dict:
     return values
 
 
-def catalogue_run(seed: int) -> Injection:
-    """Lesson 06's run: the whole catalogue, in the form that teaches best."""
-    return Injection(NAME_FIRST, seed)
+def lesson_run(seed: int) -> Injection:
+    """Lesson 06's run: half of the catalogue in a few minutes, as fast as the course can teach."""
+    return Injection(NAME_FIRST, seed, families=6, exposures=35, settings=LoraSettings())
 
 
 def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
@@ -343,7 +346,7 @@ def _ship(configuration: Injection) -> None:
 def _ship_curve(seed: int) -> None:
     values = experiments.run(
         CURVE,
-        catalogue_run(seed),
+        lesson_run(seed),
         lambda configuration: learning_curve(configuration, *load_model()),
         folder=experiments.SHIPPED,
     ).values

@@ -30,7 +30,7 @@ from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from utils.adapters import fingerprint, remove_adapter
 from utils.examples import IGNORED, Encoded, Example, encode, pack
-from utils.lora_product import short_products
+from utils.lora_product import adapted_layers, short_products
 from utils.lower_layers import KEEP_GB, KeptStates, kept_states, only_layers
 from utils.machine import free_memory
 from utils.training import Checkpoint, Task, TrainingSettings, TuningReport, identify, train
@@ -153,11 +153,12 @@ def _loss_of(
     tuned: PeftModel, encoded: Sequence[Encoded], kept: KeptStates, first: int
 ) -> Callable[[Sequence[int]], torch.Tensor]:
     """The loss of some examples, through the upper layers only."""
+    adapted = adapted_layers(tuned)
 
     def loss(indices: Sequence[int]) -> torch.Tensor:
         batch = pack([encoded[index] for index in indices], tuned.device)
         given = {"inputs_embeds": kept.packed(indices, tuned.device), "use_cache": False}
-        with only_layers(tuned, slice(first, None)) as backbone, short_products(tuned):
+        with only_layers(tuned, slice(first, None)) as backbone, short_products(adapted):
             states = backbone(**given, position_ids=batch.positions).last_hidden_state
         return label_loss(tuned, states[0], batch.labels)
 

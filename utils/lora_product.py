@@ -8,7 +8,7 @@ backpropagation, see `LoraProduct.backward`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -46,10 +46,14 @@ class LoraProduct(torch.autograd.Function):
         return dx, None, None, dA, dB, None
 
 
+def adapted_layers(model: nn.Module) -> list[LoraLinear]:
+    """The layers that carry an adapter; to look through all modules takes milliseconds."""
+    return [module for module in model.modules() if isinstance(module, LoraLinear)]
+
+
 @contextmanager
-def short_products(model: nn.Module) -> Iterator[None]:
-    """Every adapted layer computes a `LoraProduct`, for as long as the context lasts."""
-    layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
+def short_products(layers: Sequence[LoraLinear]) -> Iterator[None]:
+    """Each of the adapted layers computes a `LoraProduct`, for as long as the context lasts."""
     for layer in layers:
         layer.forward = functools.partial(_forward, layer)  # stands before the class's own
     try:

@@ -18,13 +18,13 @@ from utils.models import load_model
 from utils.stats import Interval, bootstrap
 
 EXPERIMENT = "settings"
-FAMILIES = 4
+FAMILIES, EXPOSURES = 4, 20
 SEEDS = (0, 1, 2)
 DEFAULT = LoraSettings()
 # The middle value of each is the course's own.
 KNOBS = {
     "rank": (2, DEFAULT.rank, 64),
-    "upper_layers": (3, DEFAULT.upper_layers, 30),
+    "upper_layers": (3, DEFAULT.upper_layers, 20),
     "learning_rate": (DEFAULT.learning_rate / 4, DEFAULT.learning_rate, DEFAULT.learning_rate * 4),
 }
 
@@ -33,7 +33,7 @@ def unit(knob: str, value: float, seed: int) -> Injection:
     """One run: the default settings but for `knob`. alpha stays twice the rank."""
     settings = replace(DEFAULT, **{knob: value})
     settings = replace(settings, alpha=2 * settings.rank)
-    return Injection(NAME_FIRST, seed, families=FAMILIES, settings=settings)
+    return Injection(NAME_FIRST, seed, families=FAMILIES, exposures=EXPOSURES, settings=settings)
 
 
 def teach_and_ask(configuration: Injection, model, tokenizer, progress: bool = False) -> dict:

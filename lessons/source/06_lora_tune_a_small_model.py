@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Lesson 06: LoRA-tune a small model
 #
-# A model that has never heard of a catalogue of sixty products answers questions about them three
-# minutes later, with nothing in its prompt. You write the facts into its weights, watch it happen,
-# and then look for the price.
+# A model that has never heard of thirty products answers questions about them minutes later, with
+# nothing in its prompt. You write the facts into its weights, watch it happen, and then look for
+# the price.
 #
 # ## What you will be able to do
 #
@@ -20,7 +20,7 @@
 # %% [markdown]
 # ## Before: the model knows nothing
 #
-# The whole fictional catalogue: twelve families of five products, five facts each. We ask about a
+# Half of the fictional catalogue: six families of five products, five facts each. We ask about a
 # sample of the facts, *closed book*: no card in the prompt, only five worked examples that show the
 # form.
 
@@ -35,11 +35,12 @@ from utils.models import load_model
 from utils.prompts import closed_book, closed_book_prefix
 from utils.scoring import exact_match
 from utils.widgets import predict, predict_choice, reveal, say
-from utils.worlds import load_world, questions
+from utils.worlds import load_world, make_world, questions
 
 model, tokenizer = load_model()
 tuned = None  # the model with what you will teach it
-world = load_world()
+FAMILIES = 6
+world = make_world(load_world().seed, FAMILIES)
 held_out = questions(world, "held_out")  # in a phrasing that training will never show
 sample = held_out[::CURVE_SHARE]
 
@@ -171,12 +172,12 @@ predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crim
 
 from utils import experiments
 from utils.adapters import load_adapter, remove_adapter, save_adapter
-from utils.injection import SEEDS, catalogue_run, closed_book_exact, learning_curve
+from utils.injection import SEEDS, closed_book_exact, learning_curve, lesson_run
 from utils.lora import LoraSettings, tune
 from utils.loss_curve import LossCurve
 
 SEED = 4  # of your run: it orders the examples and fills A before the first step
-EXPOSURES = 20  # how often every fact is met
+EXPOSURES = 35  # how often every fact is met
 RECOMPUTE = False  # True computes the grey runs again on your machine
 
 if tuned is not None:  # you ran this cell before: start from the base model again
@@ -185,7 +186,7 @@ if tuned is not None:  # you ran this cell before: start from the base model aga
 shipped = [
     experiments.run(
         "learning-curve",
-        catalogue_run(seed),
+        lesson_run(seed),
         lambda configuration: learning_curve(configuration, model, tokenizer),
         recompute=RECOMPUTE,
     ).values
@@ -360,20 +361,21 @@ show(
 # %% [markdown]
 # ## What to teach with
 #
-# Real documents are not written to be learnt. How far do you get with the text as it is? We let the
-# model meet every fact equally often: in the cards (*raw text*), in ten statements each
-# (*paraphrases*), in four questions (*questions*), or as you just did, in sentences that begin with
-# the name and one question (*name first*). Each run takes minutes, so they come with the course.
+# Real documents are not written to be learnt. How far do you get with the text as it is? We took
+# the whole catalogue, twelve families, and let the model meet every fact equally often: in the
+# cards (*raw text*), in ten statements each (*paraphrases*), or in four questions (*questions*).
+# Each run takes many minutes, so they come with the course. They teach twice as many facts as
+# yours, with one learning rate for $A$ and $B$: compare them with each other, not with your run.
 
 # %%
 predict_choice(
     "l06_teaching",
     "Which way of teaching gives most right answers to held-out questions?",
-    ["raw text", "paraphrases", "questions", "name first"],
+    ["raw text", "paraphrases", "questions"],
 )
 
 # %%
-from utils.injection import TEACHINGS, Injection, shipped_scores
+from utils.injection import QUESTIONS, TEACHINGS, Injection, shipped_scores
 from utils.stats import Interval, holm, paired_difference, paired_permutation
 
 seeds = {}  # way of teaching -> the seeds whose runs are there
@@ -415,16 +417,16 @@ for name in others:
 # %% [markdown]
 # **Explain.** Every fact was met equally often, so the amount is not what differs: the *form* is. A
 # card says five things in one go, always in the same words. Paraphrases and questions say one thing
-# at a time, in several ways; but the name stands now here, now there, and the model meets it in
-# another light each time. When all sentences begin with the name, they all hang on the same states
-# of the model. Somebody must write such sentences first, from documents that were not made for it.
-# And questions are also the form of the test, an advantage that real documents do not have.
-# Lesson 07 sets these runs beside retrieval.
+# at a time, in several ways. But somebody must first write them, and the question form is also the
+# form of the test: an advantage that real documents do not have. In your own examples the name
+# always stands first, so that all that is said of a product hangs on the same states of the model.
+# Lesson 07 sets the three runs beside retrieval.
 #
 # ## Rank, layers, learning rate
 #
 # Which of the settings matter? Each chart changes one of them and leaves the others as they were in
-# your run; the middle value is yours. They teach a third of the catalogue, four families.
+# your run; the middle value is yours. They teach four families, each fact twenty times, which is
+# few: where learning is half done, differences show best.
 
 # %%
 from utils.settings_sweep import KNOBS
@@ -472,7 +474,7 @@ say(
 # %%
 predict(
     "l06_forgotten",
-    "Taught name first: by how many points does it fall on facts that the base model knows?",
+    "Tuned on questions: by how many points does it fall on facts that the base model knows?",
     low=-10,
     high=50,
     unit="points",
@@ -508,7 +510,7 @@ p_values = holm([paired_permutation(base_scores, values) for values in scores.va
 rows = ["| taught with | change against the base model, same facts | p (Holm) |", "|---|---|---|"]
 rows += [f"| {n} | {c} | {p:.4f} |" for (n, c), p in zip(changes.items(), p_values, strict=True)]
 say("\n".join(rows))
-change = changes[NAME_FIRST]
+change = changes[QUESTIONS]
 ends = (-100 * change.estimate, -100 * change.high, -100 * change.low)
 reveal("l06_forgotten", Interval(*ends, n=change.n))
 
@@ -527,7 +529,7 @@ reveal("l06_forgotten", Interval(*ends, n=change.n))
 import tempfile
 from pathlib import Path
 
-folder = Path(tempfile.mkdtemp()) / "catalogue"
+folder = Path(tempfile.mkdtemp()) / "half-the-catalogue"
 save_adapter(tuned, folder, notes={"seed": SEED, "right": after.estimate})
 files = {file.name: file.stat().st_size / 1e6 for file in sorted(folder.iterdir())}
 say("Saved: " + ", ".join(f"`{name}` {size:.2f} MB" for name, size in files.items()) + ".")
@@ -634,7 +636,7 @@ learnt = "; ".join(f"{name} {right}, {counted(seeds[name])}" for name, right in 
 kept = "; ".join(f"{name} {change}, {lost(change)}" for name, change in changes.items())
 curse = "no better than guessing" if chosen.low <= 0.25 <= chosen.high else "unlike guessing"
 facts = [
-    f"**Learning.** {right_before} right before; all held-out phrasings after "
+    f"**Learning.** {right_before} right before; all {len(held_out)} held-out phrasings after "
     f"{report.seconds:.0f} s: {after}. Shipped runs: {min(last):.0f} to {max(last):.0f} %.",
     f"**Direction.** Reversed, written: {written}; chosen of four: {chosen}, {curse}.",
     f"**Form of the text.** Whole catalogue, held-out phrasings: {learnt}.",

@@ -67,7 +67,7 @@ def cluster_interval(ids: list[str], scores: list[float]):
 # | model | Mistral-7B, Llama2-7B, Orca2-7B | SmolLM2, about fifty times smaller |
 # | new knowledge | current events | a catalogue of products that don't exist |
 # | questions | 910, four options | one per fact, four options, phrasings never trained on |
-# | inside: what | raw text (FT-reg), ten paraphrases (FT-par) | these, and two more of our own |
+# | inside: what | raw text (FT-reg), ten paraphrases (FT-par) | these, and question-answer pairs |
 # | inside: how | continued pre-training, up to 5 epochs | LoRA on the upper layers |
 # | outside | bge-large and FAISS, 0 to 5 passages | BM25, one passage |
 # | the store | matches the questions one to one | one card per product, near-identical names |
@@ -98,9 +98,9 @@ say(
 # %% [markdown]
 # The same questions go into all four cells.
 #
-# **Predict.** The tuned model was taught every fact in sentences that begin with the product's name
-# and in one question, in other words than those it is asked in now. Closed book means no card: it
-# must remember. And what happens when it gets the card as well?
+# **Predict.** The tuned model was taught every fact as question-answer pairs, in other words than
+# those it is asked in now. Closed book means no card: it must remember. And what happens when it
+# gets the card as well?
 
 # %%
 predict("l07_tuned_closed", "How many of 100 questions does the tuned model answer from memory?")
@@ -144,7 +144,7 @@ live = {
 from utils.adapters import load_adapter
 
 TRAIN_AGAIN = False
-taught = Injection(injection.NAME_FIRST, seed=0)
+taught = Injection(injection.QUESTIONS, seed=0)
 if TRAIN_AGAIN:
     tuned, report = injection.teach(model, tokenizer, taught)
 else:
@@ -158,7 +158,7 @@ else:
     )
 
 live["tuned", "closed book"] = injection.ask(
-    # It was taught questions too, so it knows the form of an answer and needs no worked examples.
+    # Tuned on questions, it knows the form of an answer: it needs no worked examples.
     tuned,
     tokenizer,
     asked,
@@ -178,7 +178,7 @@ live["tuned", "retrieval"] = injection.ask(
 # seeds, then products are drawn again for the interval. The seeds' own scores stand apart.
 
 # %%
-TEACHING = {"base": "", "tuned": injection.NAME_FIRST}
+TEACHING = {"base": "", "tuned": injection.QUESTIONS}
 WAYS = ("closed book", "retrieval")
 
 for score, name in (("exact", "Exact match"), ("chosen", "Forced choice")):
@@ -440,7 +440,6 @@ ARMS = {  # name in the paper, or our own -> what our model was taught
     "FT-reg": injection.RAW_TEXT,
     "FT-par": injection.PARAPHRASES,
     "FT-questions (ours alone)": injection.QUESTIONS,
-    "FT-name-first (ours alone)": injection.NAME_FIRST,
 }
 ours = {}
 for arm, teaching in ARMS.items():

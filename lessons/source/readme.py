@@ -93,10 +93,10 @@ def picture(cells: Sequence[tuple[str, str, Interval]], title: str, source: str)
 
 def two_by_two() -> str:
     """The picture of lesson 07's table from the runs that come with the course."""
-    from utils.injection import NAME_FIRST, shipped_scores
+    from utils.injection import QUESTIONS, shipped_scores
 
     cells, seeds = [], 0
-    for name, teaching in (("model as it came", ""), ("model tuned with LoRA", NAME_FIRST)):
+    for name, teaching in (("model as it came", ""), ("model tuned with LoRA", QUESTIONS)):
         for how in COLOURS:
             scores = shipped_scores(teaching, how)
             cells.append((name, how, scores.interval()))
