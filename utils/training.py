@@ -25,7 +25,7 @@ from utils.examples import Encoded, batches
 FIRST, RECENT = 2, 8  # steps: the mean loss of the last ones may not stand far above the lowest so
 RISE = 2.0  # far (nats). A rate that is too high shows within ten steps: the loss doubles, or worse
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
-SECONDS_BETWEEN_LOOKS = 3.0
+SECONDS_BETWEEN_LOOKS = 8.0
 
 FINISHED, STOPPED_EARLY, INTERRUPTED = "finished", "stopped early", "interrupted"
 

@@ -155,9 +155,9 @@ check("q6_2")
 # %% [markdown]
 # ## Tune it
 #
-# An *epoch* shows every example once. After each we ask the sample of held-out questions, which are
-# worded as no example is; at the end all of them. Other runs, with another seed and nothing else
-# changed, come with the course: grey in the picture.
+# An *epoch* shows every example once. After every second we ask the sample of held-out questions,
+# which are worded as no example is; at the end all of them. Other runs, with another seed and
+# nothing else changed, come with the course: grey in the picture.
 #
 # While it runs you see the loss of every step. If you have seen enough, interrupt the kernel (press
 # `I` twice, or the square above): the adapter stays as it is then, and the lesson goes on with it.
@@ -199,21 +199,26 @@ def percent(scores: list[float]) -> float:
     return 100 * sum(scores) / len(scores)
 
 
-curve = []  # for each epoch a score for each question of the sample
+curve = {}  # epoch -> a score for each question of the sample
+
+
+def ask_now(epoch: int, tuned) -> None:
+    """Ask the sample of held-out questions, with nothing before them."""
+    curve[epoch] = closed_book_exact(tuned, tokenizer, sample)
+    reached = percent(curve[epoch])
+    print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
 
 
 def after_epoch(epoch: int, tuned) -> None:
-    """Ask the sample of held-out questions, with nothing before them."""
-    curve.append(closed_book_exact(tuned, tokenizer, sample))
-    reached = percent(curve[-1])
-    print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
+    if epoch % 2 == 1:
+        ask_now(epoch, tuned)
 
 
 tuned, report = tune(
     model, tokenizer, examples, settings, after_epoch=after_epoch, watch=LossCurve()
 )
 if report.ended == "interrupted":
-    after_epoch(len(report.losses) + 1, tuned)
+    ask_now(len(report.losses) + 1, tuned)
 say(
     f"{report.steps} steps, {report.tokens:,} tokens, {report.seconds:.0f} s with the questions. "
     f"Trained: {report.parameters:,} numbers, "
@@ -252,14 +257,14 @@ left.legend()
 label_axes(right, f"Held-out questions (sample of {len(sample)})", "epoch", "right answers (%)")
 reached = [[percent(scores) for scores in run["exact"]] for run in shipped]
 right.fill_between(every, *spread(reached), color="#CCCCCC")
-right.plot(range(1, len(curve) + 1), [percent(scores) for scores in curve], BLUE, marker="o")
+right.plot(list(curve), [percent(scores) for scores in curve.values()], BLUE, marker="o")
 right.set(ylim=(0, 100), xlim=left.get_xlim(), xticks=every)
 last = [percent(run["held out"]["exact"]) for run in shipped]
 show(
     figure,
-    alt=f"Two charts over {len(curve)} epochs. Left: the loss falls from "
+    alt=f"Two charts over {max(curve)} epochs. Left: the loss falls from "
     f"{report.step_losses[0]:.2f} to {report.step_losses[-1]:.2f}. Right: right answers rise from "
-    f"{percent(curve[0]):.0f} to {percent(curve[-1]):.0f} %; a grey band shows the shipped runs.",
+    f"{percent(curve[min(curve)]):.0f} to {percent(curve[max(curve)]):.0f} %; grey: shipped runs.",
 )
 say(
     f"All {len(held_out)} held-out questions: {after}. The shipped runs end between "
@@ -301,7 +306,7 @@ say(f"Wrong: {wrong} of {len(held_out)}; in {siblings} of them it gives a siblin
 from utils.injection import ask
 from utils.plots import GREY, ORANGE, SKY, interval_bars
 
-backwards = questions(world, "reversed")[::CURVE_SHARE]
+backwards = questions(world, "reversed")[::5]
 answers = ask(tuned, tokenizer, backwards, worked_examples=False, progress="Reversed")
 about = [question.product for question in backwards]
 written = bootstrap(answers.exact, clusters=about)
