@@ -467,7 +467,7 @@ say(
 # order of the examples alone moves a run whose learning is half done by some points. So look at
 # large differences only. More adapted layers cost time, because less can be computed once and kept;
 # a rank costs little. A learning rate that is too low has not learnt everything when the last step
-# is done, one that is too high overwrites what it wrote a moment ago.
+# is done. If one is far too high, the loss rises; the trainer then stops and says so.
 #
 # ## What it forgets
 #
@@ -605,21 +605,21 @@ say(
 # %% [markdown]
 # ## Two adapters, one model
 #
-# The course ships the adapters of its own runs. Load one beside yours, the one that only read the
-# raw text, and switch: the same model, the same questions about one family.
+# The course ships the adapters of its own runs. Load one beside yours, the one that was taught the
+# whole catalogue in questions, and switch: the same model, the same questions about one family.
 
 # %%
 import time
 
-from utils.injection import RAW_TEXT, adapter_folder
+from utils.injection import adapter_folder
 
-load_adapter(tuned, adapter_folder(Injection(RAW_TEXT, 0)), "raw text")
+load_adapter(tuned, adapter_folder(Injection(QUESTIONS, 0)), "catalogue")
 family = world.products[-1].family
 some = [q for q in held_out if q.product.startswith(family)]
 texts = [closed_book(question.text) for question in some]
 
 rows = [f"| adapter | swap (ms) | right on the {family} family |", "| --- | --- | --- |"]
-for name, label in (("default", "yours"), ("raw text", "the shipped one, raw text")):
+for name, label in (("default", "yours"), ("catalogue", "the whole catalogue")):
     start = time.perf_counter()
     tuned.set_adapter(name)
     milliseconds = 1000 * (time.perf_counter() - start)
