@@ -328,7 +328,7 @@ def test_a_learning_rate_that_is_far_too_high_is_said_within_ten_steps(language_
             model,
             tokenizer,
             examples,
-            LoraSettings(learning_rate=0.1),
+            LoraSettings(learning_rate=0.1, rate_ratio=1.0),
             watch=lambda report: steps.append(report.steps),
             progress=False,
         )
