@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from utils import experiments, injection, worlds
 from utils.adapters import remove_adapter
-from utils.injection import NAME_FIRST, Injection
+from utils.injection import NAME_FIRST, Injection, Scores
 from utils.lora import LoraSettings
 from utils.models import load_model
-from utils.stats import Interval, bootstrap
+from utils.stats import Interval
 
 EXPERIMENT = "settings"
 FAMILIES, EXPOSURES = 4, 20
@@ -63,12 +63,9 @@ def shipped(knob: str) -> dict[float, tuple[Interval, float, int]]:
             raise LookupError(
                 f"No run with {knob} {value} is there; `python -m utils.settings_sweep` makes it."
             )
-        means = [
-            sum(column) / len(runs) for column in zip(*(r["exact"] for r in runs), strict=True)
-        ]
-        products = [question_id.split("/")[1] for question_id in runs[0]["ids"]]
+        scores = Scores(runs[0]["ids"], [run["exact"] for run in runs])
         seconds = sum(run["tuning"]["seconds"] for run in runs) / len(runs)
-        found[value] = (bootstrap(means, clusters=products), seconds, len(runs))
+        found[value] = (scores.interval(), seconds, scores.seeds)
     return found
 
 
