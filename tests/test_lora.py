@@ -237,6 +237,12 @@ def test_more_layers_than_there_are_is_said(upper_layers):
         tune(tiny_model(), Letters(), EXAMPLES, settings, progress=False)
 
 
+@pytest.mark.parametrize("name", ["rank", "alpha", "rate_ratio", "learning_rate"])
+def test_settings_that_cannot_be_are_said(name):
+    with pytest.raises(ValueError, match=f"{name} must be more than 0, not -1"):
+        replace(SETTINGS, **{name: -1})
+
+
 @pytest.mark.parametrize("examples", [[], [Example("x" * 40, "y" * 20)]])
 def test_examples_that_cannot_be_learnt_leave_the_model_alone(examples):
     model = tiny_model()

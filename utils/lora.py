@@ -63,6 +63,10 @@ class LoraSettings(TrainingSettings):
     rate_ratio: float = 128.0
     targets: tuple[str, ...] = PROJECTIONS
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._must_be_positive("rank", "alpha", "rate_ratio")
+
 
 def tune(
     model,

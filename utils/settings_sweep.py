@@ -51,9 +51,10 @@ def teach_and_ask(configuration: Injection, model, tokenizer, progress: bool = F
 
 
 def shipped(knob: str) -> dict[float, tuple[Interval, float, int]]:
-    """For each value of the knob: right answers, mean seconds of tuning, and how many seeds.
+    """For each value of the knob: right answers, seconds of tuning, and how many seeds.
 
-    The interval is over products, given the seeds. Raises LookupError where a value has no run.
+    The interval is over products, given the seeds. The seconds are the first seed's, whose runs
+    were all made on one machine. Raises LookupError where a value has no run.
     """
     found = {}
     for value in KNOBS[knob]:
@@ -64,8 +65,7 @@ def shipped(knob: str) -> dict[float, tuple[Interval, float, int]]:
                 f"No run with {knob} {value} is there; `python -m utils.settings_sweep` makes it."
             )
         scores = Scores(runs[0]["ids"], [run["exact"] for run in runs])
-        seconds = sum(run["tuning"]["seconds"] for run in runs) / len(runs)
-        found[value] = (scores.interval(), seconds, scores.seeds)
+        found[value] = (scores.interval(), runs[0]["tuning"]["seconds"], scores.seeds)
     return found
 
 

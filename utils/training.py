@@ -47,7 +47,10 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+        self._must_be_positive("epochs", "batch_size", "learning_rate", "clip_norm")
+
+    def _must_be_positive(self, *names: str) -> None:
+        for name in names:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be more than 0, not {getattr(self, name)}.")
 
