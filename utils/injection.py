@@ -30,6 +30,7 @@ RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
 TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)  # the arms
 NAME_FIRST = "name first"
 CURVE = "learning-curve"  # the name of lesson 06's experiment
+LESSON_FAMILIES, ALL_FAMILIES = 6, 12
 EXPOSURES = 40  # how often each fact is met; whole epochs of every teaching make it up
 ARM_SETTINGS = LoraSettings(learning_rate=2e-3, rate_ratio=1.0)  # plain LoRA
 SEEDS = (0, 1, 2)
@@ -51,7 +52,7 @@ class Injection:
     teaching: str
     seed: int = 0
     world_seed: int = 2024
-    families: int = 12
+    families: int = ALL_FAMILIES
     siblings: int = 5
     exposures: int = EXPOSURES
     settings: LoraSettings = ARM_SETTINGS
@@ -219,9 +220,12 @@ def inject(configuration: Injection) -> dict:
     return values
 
 
-def lesson_run(seed: int) -> Injection:
-    """Lesson 06's run: half of the catalogue in a few minutes, as fast as the course can teach."""
-    return Injection(NAME_FIRST, seed, families=6, exposures=35, settings=LoraSettings())
+def lesson_run(seed: int, families: int = LESSON_FAMILIES) -> Injection:
+    """Lesson 06's run: half of the catalogue in a few minutes, as fast as the course can teach.
+
+    With `ALL_FAMILIES` it is the whole catalogue, in the same way and twice the time.
+    """
+    return Injection(NAME_FIRST, seed, families=families, exposures=35, settings=LoraSettings())
 
 
 def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
@@ -331,7 +335,8 @@ def main() -> None:
     for seed in arguments.seed or SEEDS:
         for run in arguments.run or [*arms, CURVE]:
             if run == CURVE:
-                _ship_curve(seed)
+                _ship_curve(lesson_run(seed))
+                _ship_curve(lesson_run(seed, ALL_FAMILIES))
             elif run != "base" or seed == SEEDS[0]:  # nothing is random in the base model's run
                 _ship(Injection(arms[run], seed))
 
@@ -343,15 +348,16 @@ def _ship(configuration: Injection) -> None:
     print(f"{arm}, seed {configuration.seed}: {sum(exact):.0f} of {len(exact)} right, closed book")
 
 
-def _ship_curve(seed: int) -> None:
+def _ship_curve(run: Injection) -> None:
     values = experiments.run(
         CURVE,
-        lesson_run(seed),
+        run,
         lambda configuration: learning_curve(configuration, *load_model()),
         folder=experiments.SHIPPED,
     ).values
     exact = values["held out"]["exact"]
-    print(f"{CURVE}, seed {seed}: {sum(exact):.0f} of {len(exact)} right")
+    found = f"{sum(exact):.0f} of {len(exact)} right"
+    print(f"{CURVE}, {run.families} families, seed {run.seed}: {found}")
 
 
 if __name__ == "__main__":
