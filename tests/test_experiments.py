@@ -184,7 +184,7 @@ def test_a_shipped_run_is_the_one_that_the_code_describes_today(path):
     assert asdict(configuration).keys() == result.configuration.keys()
     assert known(result.name, configuration) == result
     if result.name == "learning-curve":
-        assert configuration == lesson_run(configuration.seed)
+        assert configuration == lesson_run(configuration.seed, configuration.families)
     if result.name == "settings":
         units = [unit(knob, v, s) for knob, values in KNOBS.items() for v in values for s in SEEDS]
         assert configuration in units

@@ -4,10 +4,11 @@
 five facts as questions, its card, and its list of attributes), asks 200 held-out questions in a
 phrasing that no example has, and prints one JSON line last:
 
-- `speedup_vs_trainer`, `speedup_vs_trainer_bf16`: seconds of training until 70 % of the held-out
-  questions are right, the Trainer's / the course's; the means over the seeds. The Trainer is at its
-  defaults but for rank, targets, batch, epochs and learning rate, then the same with `bf16=True`.
-  Both are asked after every second epoch, with the clock stopped.
+- `speedup_vs_trainer`, `speedup_vs_trainer_bf16`: seconds of training until the same share of the
+  held-out questions is right, the Trainer's / the course's; means over the seeds. The Trainer is
+  at its defaults but for rank, targets, batch, epochs and learning rate, then the same with
+  `bf16=True`. All are asked after every second epoch, with the clock stopped.
+- `wanted`: that share. 70 %, or less if a run never gets there: then the best of the weakest run.
 - `peak_rss_gb`: the most memory that a process of the course's held, all of it.
 - `accuracy`, `trainer_accuracy`: share of right answers after the last epoch, each as
   [mean, low, high], the interval over products given the seeds.
@@ -39,7 +40,9 @@ WANTED = 0.7
 ASK_EVERY = 2  # epochs
 COURSE, TRAINER, TRAINER_BF16 = "tune", "Trainer", "Trainer, bf16"
 WAYS = (COURSE, TRAINER, TRAINER_BF16)
-LEARNING_RATES = {COURSE: 1e-4, TRAINER: 2e-3, TRAINER_BF16: 2e-3}
+# Chosen on another world, seed 7: the Trainer got 69 % with 1e-3, 64 with 2e-3, 37 with 5e-4.
+LEARNING_RATES = {COURSE: 1e-4, TRAINER: 1e-3, TRAINER_BF16: 1e-3}
+UPPER_LAYERS = 20  # of the course's; more layers learn more in each epoch (`utils.settings_sweep`)
 FOLDER = cache_folder() / "benchmarks"
 
 
@@ -127,6 +130,7 @@ def train_course(run: Run, model, tokenizer, examples, after_epoch: Callable) ->
     settings = LoraSettings(
         rank=run.rank,
         alpha=2 * run.rank,
+        upper_layers=min(UPPER_LAYERS, model.config.num_hidden_layers),
         epochs=run.epochs,
         batch_size=run.batch_size,
         learning_rate=run.learning_rate,
@@ -251,10 +255,15 @@ def accuracy(runs: Sequence[dict]) -> list[float]:
     return [round(number, 3) for number in (interval.estimate, interval.low, interval.high)]
 
 
-def mean_seconds(runs: Sequence[dict]) -> float | None:
-    """Mean over the seeds of the seconds to `WANTED`; None if a seed never gets there."""
-    found = [seconds_to(WANTED, run["curve"]) for run in runs]
-    return None if None in found or not found else sum(found) / len(found)
+def best_share(curve: Sequence[dict]) -> float:
+    """The highest share of right answers on the way."""
+    return max(sum(asked["exact"]) / len(asked["exact"]) for asked in curve)
+
+
+def mean_seconds(wanted: float, runs: Sequence[dict]) -> float:
+    """Mean over the seeds of the seconds to a share of right answers that all of them reach."""
+    found = [seconds_to(wanted, run["curve"]) for run in runs]
+    return sum(found) / len(found)
 
 
 def peak_share(runs: Sequence[dict]) -> float:
@@ -264,25 +273,26 @@ def peak_share(runs: Sequence[dict]) -> float:
 
 
 def summary(runs: dict[str, list[dict]]) -> dict:
-    """What the JSON line holds; a ratio is null where a way never gets to `WANTED`."""
-    seconds = {way: mean_seconds(some) for way, some in runs.items()}
+    """What the JSON line holds; what needs a way that was left out is null."""
+    runs = {way: some for way, some in runs.items() if some}
+    wanted = min([WANTED, *(best_share(run["curve"]) for some in runs.values() for run in some)])
+    seconds = {way: mean_seconds(wanted, some) for way, some in runs.items()}
 
     def speedup(way: str) -> float | None:
-        there = seconds.get(way) is not None and seconds[COURSE] is not None
-        return round(seconds[way] / seconds[COURSE], 2) if there else None
+        return round(seconds[way] / seconds[COURSE], 2) if way in runs else None
 
     return {
+        "wanted": round(wanted, 3),
         "speedup_vs_trainer": speedup(TRAINER),
         "speedup_vs_trainer_bf16": speedup(TRAINER_BF16),
         "peak_rss_gb": round(max(run["peak_gb"] for run in runs[COURSE]), 2),
         "accuracy": accuracy(runs[COURSE]),
-        "trainer_accuracy": accuracy(runs[TRAINER]) if runs.get(TRAINER) else None,
+        "trainer_accuracy": accuracy(runs[TRAINER]) if TRAINER in runs else None,
         "matmul_peak_share": round(peak_share(runs[COURSE]), 3),
-        "seconds_to_70_percent": {way: s and round(s, 1) for way, s in seconds.items()},
+        "seconds_to_wanted": {way: round(spent, 1) for way, spent in seconds.items()},
         "tokens_per_second": {
             way: round(sum(r["tokens"] for r in some) / sum(r["seconds"] for r in some))
             for way, some in runs.items()
-            if some
         },
         "seeds": {way: len(some) for way, some in runs.items()},
     }
