@@ -44,8 +44,9 @@ LABELS_AT_ONCE = 128  # whose logits are in memory together
 SET_ASIDE = 1.5e8  # bytes that PyTorch takes for itself when it trains for the first time
 NUMBERS_A_RANK = 9  # a rank's numbers in one layer are fewer than so many times both widths
 
-# peft asks transformers for something by its old name; a learner can do nothing about that.
-warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+# peft, and we for the oldest Python, ask transformers for something by its old name; a learner can
+# do nothing about that.
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)
 
 
 @dataclass(frozen=True)

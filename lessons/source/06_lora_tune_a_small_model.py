@@ -172,7 +172,7 @@ predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crim
 
 from utils import experiments
 from utils.adapters import load_adapter, remove_adapter, save_adapter
-from utils.injection import SEEDS, closed_book_exact, learning_curve, lesson_run
+from utils.injection import ALL_FAMILIES, SEEDS, closed_book_exact, learning_curve, lesson_run
 from utils.lora import LoraSettings, tune
 from utils.loss_curve import LossCurve
 
@@ -270,11 +270,22 @@ say(
     f"All {len(held_out)} held-out questions: {after}. The shipped runs end between "
     f"{min(last):.0f} and {max(last):.0f} %."
 )
+whole = [experiments.known("learning-curve", lesson_run(seed, ALL_FAMILIES)) for seed in SEEDS]
+runs = [run.values for run in whole if run is not None]
+if runs:
+    shares = ", ".join(f"{percent(run['held out']['exact']):.0f} %" for run in runs)
+    steps, facts = runs[0]["tuning"]["steps"], len(runs[0]["held out"]["ids"])
+    say(
+        f"The whole catalogue, {facts} facts, taught in the same way in {steps:,} steps instead of "
+        f"{report.steps:,}: {shares} right (one number a seed)."
+    )
 
 # %% [markdown]
 # **Explain.** The loss says how well the *training* phrasings are predicted, the right-hand chart
 # whether the fact itself is there when the words around it are new. The grey band is all that
-# chance does: the same facts, the same settings, another order.
+# chance does: the same facts, the same settings, another order. Twice the facts take twice the
+# steps, since each one must be met as often: that is why you teach half of the catalogue here. Set
+# `FAMILIES` to 12 above if you have the minutes.
 #
 # What do the remaining errors look like?
 
@@ -457,7 +468,7 @@ show(figure, alt=f"Three charts of right answers. {'. '.join(spoken)}.")
 timed = [f"{count} layers {spent:.0f} s" for count, (_, spent, _) in sweep["upper_layers"].items()]
 counts = {count for runs in sweep.values() for _, _, count in runs.values()}
 say(
-    f"Time of the tuning: {', '.join(timed)}. Seeds of each point: {min(counts)}. The "
+    f"Time of the tuning: {', '.join(timed)}. Each point is the mean of {min(counts)} seeds. The "
     f"{len(shipped)} runs of your own setting above, which differ in their seed alone, ended "
     f"between {min(last):.0f} and {max(last):.0f} %."
 )
