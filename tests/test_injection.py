@@ -288,7 +288,7 @@ def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsy
     monkeypatch.setattr("sys.argv", ["injection"])
     injection.main()
     every = [(teaching, 12, seed) for teaching in TEACHINGS for seed in injection.SEEDS]
-    curves = [(NAME_FIRST, 6, seed) for seed in injection.SEEDS]
+    curves = [(NAME_FIRST, families, seed) for families in (6, 12) for seed in injection.SEEDS]
     assert sorted(done) == sorted([("", 12, 0), *every, *curves])
     assert len(list(tmp_path.iterdir())) == len(done)
     assert "base, seed 0: 1 of 2 right, closed book" in capsys.readouterr().out
