@@ -253,6 +253,19 @@ def test_no_more_than_70_percent_is_asked_for_and_a_way_may_be_left_out():
     assert "Trainer, bf16" not in found["tokens_per_second"]
 
 
+@pytest.mark.parametrize("right", [7, 14, 28, 55, 56, 64])
+def test_a_run_reaches_its_own_best_share(right):
+    """In floating point (7 / 100) * 100 is more than 7: shares are compared with shares."""
+    run = one_run(10, 8) | {"products": [f"p{n // 2}" for n in range(100)]}
+    run["curve"] = [
+        {"epoch": 2, "seconds": 5, "exact": [0.0] * 100},
+        {"epoch": 4, "seconds": 10, "exact": [1.0] * right + [0.0] * (100 - right)},
+    ]
+    found = lora.summary({lora.COURSE: [run], lora.TRAINER: [run]})
+    assert found["wanted"] == right / 100
+    assert found["seconds_to_wanted"] == {lora.COURSE: 10, lora.TRAINER: 10}
+
+
 def test_seconds_to_an_accuracy_that_is_never_reached():
     assert lora.seconds_to(0.9, one_run(10, 8)["curve"]) is None
     assert lora.seconds_to(0.8, one_run(10, 8)["curve"]) == 10

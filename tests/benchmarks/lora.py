@@ -239,12 +239,14 @@ def measure(run: Run) -> dict:
 # --- what is printed --------------------------------------------------------------------------
 
 
+def share(asked: dict) -> float:
+    """Of the questions asked after an epoch, how many were right (0 to 1)."""
+    return sum(asked["exact"]) / len(asked["exact"])
+
+
 def seconds_to(wanted: float, curve: Sequence[dict]) -> float | None:
     """Seconds of training until the share of right answers is reached; None if it never is."""
-    for asked in curve:
-        if sum(asked["exact"]) >= wanted * len(asked["exact"]):
-            return asked["seconds"]
-    return None
+    return next((asked["seconds"] for asked in curve if share(asked) >= wanted), None)
 
 
 def accuracy(runs: Sequence[dict]) -> list[float]:
@@ -253,11 +255,6 @@ def accuracy(runs: Sequence[dict]) -> list[float]:
     means = [sum(column) / len(column) for column in zip(*last, strict=True)]
     interval = bootstrap(means, clusters=runs[0]["products"])
     return [round(number, 3) for number in (interval.estimate, interval.low, interval.high)]
-
-
-def best_share(curve: Sequence[dict]) -> float:
-    """The highest share of right answers on the way."""
-    return max(sum(asked["exact"]) / len(asked["exact"]) for asked in curve)
 
 
 def mean_seconds(wanted: float, runs: Sequence[dict]) -> float:
@@ -275,7 +272,8 @@ def peak_share(runs: Sequence[dict]) -> float:
 def summary(runs: dict[str, list[dict]]) -> dict:
     """What the JSON line holds; what needs a way that was left out is null."""
     runs = {way: some for way, some in runs.items() if some}
-    wanted = min([WANTED, *(best_share(run["curve"]) for some in runs.values() for run in some)])
+    bests = [max(map(share, run["curve"])) for some in runs.values() for run in some]
+    wanted = min([WANTED, *bests])
     seconds = {way: mean_seconds(wanted, some) for way, some in runs.items()}
 
     def speedup(way: str) -> float | None:
