@@ -76,5 +76,11 @@ def test_all_weights_and_the_output_layer_are_tuned_there(way, rates):
     assert report.losses[-1] < 0.9 * report.losses[0]
 
 
-def test_a_number_format_is_chosen_for_it():
-    assert choose_dtype(DEVICE) in (torch.float32, torch.bfloat16)
+def test_a_model_in_the_number_format_chosen_for_it_is_tuned():
+    dtype = choose_dtype(DEVICE)
+    assert dtype in (torch.float32, torch.bfloat16)
+    model = tiny_model().to(DEVICE, dtype)
+    settings = replace(SETTINGS, epochs=8)
+    tuned, report = tune(model, Letters(), EXAMPLES, settings, progress=False)
+    assert report.losses[-1] < 0.9 * report.losses[0]
+    assert {weights.dtype for weights in adapter_weights(tuned).values()} == {torch.float32}
