@@ -332,7 +332,15 @@ def test_the_figure_shows_every_arm_and_says_which_are_absent():
 
 
 def test_the_course_ships_every_arm():
-    assert {("", 0), *((teaching, 0) for teaching in TEACHINGS)} <= set(SHIPPED)
+    tuned = {(teaching, seed) for teaching in TEACHINGS for seed in injection.SEEDS}
+    assert {("", 0), *tuned} <= set(SHIPPED)
+
+
+def test_the_course_ships_the_curves_of_half_and_of_the_whole_catalogue():
+    for families in (injection.HALF, injection.WHOLE):
+        for seed in injection.SEEDS:
+            run = injection.lesson_run(seed, families)
+            assert experiments.known(injection.CURVE, run, folder="no-such"), run
 
 
 @pytest.mark.parametrize("run", SHIPPED, ids=str)

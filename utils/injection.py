@@ -30,7 +30,7 @@ RAW_TEXT, PARAPHRASES, QUESTIONS = "raw text", "paraphrases", "questions"
 TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)  # the arms
 NAME_FIRST = "name first"
 CURVE = "learning-curve"  # the name of lesson 06's experiment
-LESSON_FAMILIES, ALL_FAMILIES = 6, 12
+HALF, WHOLE = 6, 12  # families of the catalogue
 EXPOSURES = 40  # how often each fact is met; whole epochs of every teaching make it up
 ARM_SETTINGS = LoraSettings(learning_rate=2e-3, rate_ratio=1.0)  # plain LoRA
 SEEDS = (0, 1, 2)
@@ -52,7 +52,7 @@ class Injection:
     teaching: str
     seed: int = 0
     world_seed: int = 2024
-    families: int = ALL_FAMILIES
+    families: int = WHOLE
     siblings: int = 5
     exposures: int = EXPOSURES
     settings: LoraSettings = ARM_SETTINGS
@@ -220,10 +220,10 @@ def inject(configuration: Injection) -> dict:
     return values
 
 
-def lesson_run(seed: int, families: int = LESSON_FAMILIES) -> Injection:
-    """Lesson 06's run: half of the catalogue in a few minutes, as fast as the course can teach.
+def lesson_run(seed: int, families: int = HALF) -> Injection:
+    """Lesson 06's run, as fast as the course can teach: half of the catalogue in a few minutes.
 
-    With `ALL_FAMILIES` it is the whole catalogue, in the same way and twice the time.
+    The whole of it, in the same way, takes twice the time.
     """
     return Injection(NAME_FIRST, seed, families=families, exposures=35, settings=LoraSettings())
 
@@ -335,8 +335,8 @@ def main() -> None:
     for seed in arguments.seed or SEEDS:
         for run in arguments.run or [*arms, CURVE]:
             if run == CURVE:
-                _ship_curve(lesson_run(seed))
-                _ship_curve(lesson_run(seed, ALL_FAMILIES))
+                for families in (HALF, WHOLE):
+                    _ship_curve(lesson_run(seed, families))
             elif run != "base" or seed == SEEDS[0]:  # nothing is random in the base model's run
                 _ship(Injection(arms[run], seed))
 

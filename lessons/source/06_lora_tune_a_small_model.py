@@ -39,7 +39,7 @@ from utils.worlds import load_world, make_world, questions
 
 model, tokenizer = load_model()
 tuned = None  # the model with what you will teach it
-FAMILIES = 6
+FAMILIES = 6  # or 12, the whole catalogue: twice the minutes
 world = make_world(load_world().seed, FAMILIES)
 held_out = questions(world, "held_out")  # in a phrasing that training will never show
 sample = held_out[::CURVE_SHARE]
@@ -172,7 +172,7 @@ predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crim
 
 from utils import experiments
 from utils.adapters import load_adapter, remove_adapter, save_adapter
-from utils.injection import ALL_FAMILIES, SEEDS, closed_book_exact, learning_curve, lesson_run
+from utils.injection import SEEDS, WHOLE, closed_book_exact, learning_curve, lesson_run
 from utils.lora import LoraSettings, tune
 from utils.loss_curve import LossCurve
 
@@ -186,7 +186,7 @@ if tuned is not None:  # you ran this cell before: start from the base model aga
 shipped = [
     experiments.run(
         "learning-curve",
-        lesson_run(seed),
+        lesson_run(seed, FAMILIES),
         lambda configuration: learning_curve(configuration, model, tokenizer),
         recompute=RECOMPUTE,
     ).values
@@ -270,22 +270,20 @@ say(
     f"All {len(held_out)} held-out questions: {after}. The shipped runs end between "
     f"{min(last):.0f} and {max(last):.0f} %."
 )
-whole = [experiments.known("learning-curve", lesson_run(seed, ALL_FAMILIES)) for seed in SEEDS]
-runs = [run.values for run in whole if run is not None]
-if runs:
-    shares = ", ".join(f"{percent(run['held out']['exact']):.0f} %" for run in runs)
-    steps, facts = runs[0]["tuning"]["steps"], len(runs[0]["held out"]["ids"])
-    say(
-        f"The whole catalogue, {facts} facts, taught in the same way in {steps:,} steps instead of "
-        f"{report.steps:,}: {shares} right (one number a seed)."
-    )
+whole = [experiments.known("learning-curve", lesson_run(seed, WHOLE)).values for seed in SEEDS]
+shares = ", ".join(f"{percent(run['held out']['exact']):.0f} %" for run in whole)
+say(
+    f"The whole catalogue, {len(whole[0]['held out']['ids'])} facts, taught in the same way in "
+    f"{whole[0]['tuning']['steps']:,} steps (yours took {report.steps:,}): {shares} right, one "
+    "number a seed."
+)
 
 # %% [markdown]
 # **Explain.** The loss says how well the *training* phrasings are predicted, the right-hand chart
 # whether the fact itself is there when the words around it are new. The grey band is all that
 # chance does: the same facts, the same settings, another order. Twice the facts take twice the
 # steps, since each one must be met as often: that is why you teach half of the catalogue here. Set
-# `FAMILIES` to 12 above if you have the minutes.
+# `FAMILIES` to 12 above and run the lesson again if you have the minutes.
 #
 # What do the remaining errors look like?
 
