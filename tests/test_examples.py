@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from tests.tiny import CONTEXT, EXAMPLES, Letters
-from utils.examples import IGNORED, Example, batches, encode, pack
+from utils.examples import IGNORED, Example, batches, encode, pack, split_by_tokens
 
 
 def test_only_the_answer_is_learnt_and_raw_text_whole():
     encoded = encode(Letters(), EXAMPLES, CONTEXT)
-    learnt = [int((example.labels != IGNORED).sum()) for example in encoded]
-    assert learnt == [len(example.answer) for example in EXAMPLES]
+    assert [example.learnt for example in encoded] == [len(e.answer) for e in EXAMPLES]
     for example in encoded:
         of_answer = example.labels != IGNORED
         assert torch.equal(example.labels[of_answer], example.token_ids[of_answer])
@@ -48,6 +47,14 @@ def test_every_example_is_met_once_an_epoch_in_an_order_of_the_seed(count):
     assert epoch(1) == epoch(1)
     if count == 45:
         assert epoch(1) != epoch(2)
+
+
+def test_a_batch_is_split_where_it_has_too_many_tokens():
+    lengths = [3, 4, 9, 2, 2]
+    assert split_by_tokens([0, 1, 2, 3, 4], lengths, 7) == [[0, 1], [2], [3, 4]]
+    assert split_by_tokens([4, 2, 0], lengths, 100) == [[4, 2, 0]]
+    assert split_by_tokens([2], lengths, 1) == [[2]]
+    assert split_by_tokens([], lengths, 1) == []
 
 
 def test_packed_examples_stand_one_after_another_each_from_position_zero():

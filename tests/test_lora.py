@@ -127,10 +127,23 @@ def test_b_learns_at_its_own_higher_rate():
 
 def test_company_in_a_batch_changes_nothing(fast):
     encoded, loss_of = fast
-    labels = [int((example.labels != -100).sum()) for example in encoded]
+    labels = [example.learnt for example in encoded]
     alone = [loss_of([index]).item() for index in range(len(encoded))]
     weighted = sum(n * loss for n, loss in zip(labels, alone, strict=True)) / sum(labels)
     assert loss_of(range(len(encoded))).item() == pytest.approx(weighted, abs=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, 20])
+def test_a_batch_in_parts_gives_the_adapter_of_the_whole_batch(monkeypatch, at_once):
+    settings = replace(SETTINGS, batch_size=len(EXAMPLES))
+    whole, report = tiny_tuned(settings)
+    monkeypatch.setattr(lora, "TOKENS_AT_ONCE", at_once)
+    parts, other = tiny_tuned(settings)
+    assert other.step_losses == pytest.approx(report.step_losses, abs=1e-5)
+    assert other.tokens == report.tokens and other.steps == report.steps
+    ours, theirs = adapter_weights(parts), adapter_weights(whole)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-3)
 
 
 def test_the_model_is_whole_again_after_a_look_at_some_of_its_layers(tuned):
@@ -273,7 +286,7 @@ def test_a_loss_that_is_no_number_stops_the_tuning_and_the_model_is_the_base_aga
 def test_too_little_memory_is_said_before_anything_is_done(monkeypatch):
     monkeypatch.setattr(lora, "free_memory", lambda: 2e4)
     model = tiny_model()
-    with pytest.raises(MemoryError, match="about .* GB beside the model.*smaller batch_size"):
+    with pytest.raises(MemoryError, match="about .* GB beside the model.*fewer upper_layers"):
         tune(model, Letters(), EXAMPLES, SETTINGS, progress=False)
     assert not adapter_weights(model)
 

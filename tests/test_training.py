@@ -90,6 +90,26 @@ def test_gradients_are_clipped_together():
     assert steep.weights[0].item() == pytest.approx(1 - 0.1 * 0.5)
 
 
+def test_a_batch_in_parts_takes_the_step_of_the_whole_batch():
+    """Three examples, a mean over their labels: whole, or in parts of one or two examples."""
+    labels, slopes = [1, 3, 4], [1.0, 2.0, 10.0]
+    seen = []
+
+    def loss(x, indices):
+        seen.append(len(indices))
+        weighted = sum(labels[index] * slopes[index] for index in indices)
+        return x * weighted / sum(labels[index] for index in indices)
+
+    settings = replace(SETTINGS, epochs=1, batch_size=3, clip_norm=1e9, warmup_share=0.0)
+    for most_tokens, parts in ((9, [3]), (6, [2, 1]), (1, [1, 1, 1])):
+        task = replace(one_number(loss, count=3), labels=labels, most_tokens=most_tokens)
+        seen.clear()
+        report = train(replace(task, optimizer=torch.optim.SGD), settings, progress=False)
+        assert seen == parts
+        assert report.step_losses == [pytest.approx(47 / 8)]
+        assert task.weights[0].item() == pytest.approx(1 - settings.learning_rate * 47 / 8)
+
+
 def test_each_group_of_weights_has_its_own_highest_rate():
     """x falls by its rate in each step, and every step takes the schedule's share of it."""
     model = nn.ParameterList([nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))])

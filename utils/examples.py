@@ -32,6 +32,11 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.token_ids)
 
+    @property
+    def learnt(self) -> int:
+        """How many of its tokens are learnt."""
+        return int((self.labels != IGNORED).sum())
+
 
 def encode(tokenizer, examples: Sequence[Example], longest: int) -> list[Encoded]:
     """Tokens and labels of each example.
@@ -67,6 +72,22 @@ def batches(count: int, batch_size: int, order: torch.Generator) -> Iterator[lis
     shuffled = torch.randperm(count, generator=order).tolist()
     for start in range(0, count, batch_size):
         yield shuffled[start : start + batch_size]
+
+
+def split_by_tokens(batch: Sequence[int], lengths: Sequence[int], most: int) -> list[list[int]]:
+    """A batch of indices in parts of at most so many tokens; a longer example stands alone.
+
+    lengths: the tokens of each example.
+    """
+    parts: list[list[int]] = []
+    tokens = 0
+    for index in batch:
+        if not parts or tokens + lengths[index] > most:
+            parts.append([])
+            tokens = 0
+        parts[-1].append(index)
+        tokens += lengths[index]
+    return parts
 
 
 @dataclass(frozen=True)

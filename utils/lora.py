@@ -8,7 +8,8 @@ model; this module trains them. Five habits make it fast:
   once for each example and kept (`utils.lower_layers`);
 - the logits of the whole vocabulary are computed only where there is a label (`label_loss`);
 - the examples of a batch stand one after another in one row, so nothing is padded
-  (`utils.examples.pack`);
+  (`utils.examples.pack`); a long row goes through the model in parts, whose gradients add up, so
+  that memory does not grow with the batch;
 - the products W x and B A x are one step with a short way back (`utils.lora_product`);
 - B, which begins at zero, has a much higher learning rate than A: LoRA+ (Hayou et al. 2024,
   https://arxiv.org/abs/2402.12354). The same number of steps then teaches far more.
@@ -41,6 +42,7 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 # of the width inside its MLP.
 STATES_A_LAYER, WIDE_STATES_A_LAYER = 16, 6
 LABELS_AT_ONCE = 128  # whose logits are in memory together
+TOKENS_AT_ONCE = 160  # that go there and back together: more take memory, fewer take time
 SET_ASIDE = 1.5e8  # bytes that PyTorch takes for itself when it trains for the first time
 NUMBERS_A_RANK = 9  # a rank's numbers in one layer are fewer than so many times both widths
 
@@ -116,6 +118,8 @@ def tune(
                 held_out=range(len(trained), len(encoded)),
                 patience=patience,
                 optimizer=_lora_plus(tuned, settings.rate_ratio),
+                labels=[example.learnt for example in trained],
+                most_tokens=TOKENS_AT_ONCE,
             )
             kept_run = None
             if checkpoint is not None:
@@ -209,13 +213,14 @@ def memory_needed(
 ) -> float:
     """Bytes that tuning takes beside the model: an estimate from above, tested against the peak.
 
-    What the way back needs of the longest batch, the logits of its labels, the adapter with its
-    gradients and AdamW's two means, and the hidden states that are kept in memory.
+    What the way back needs of the longest part of a batch, the logits of its labels, the adapter
+    with its gradients and AdamW's two means, and the hidden states that are kept in memory.
     """
     config, size = model.config, model.dtype.itemsize
     width, wide = config.hidden_size, config.intermediate_size
     lengths = sorted((len(example) for example in encoded), reverse=True)
-    tokens = sum(lengths[: settings.batch_size])
+    # A part of a batch is cut at TOKENS_AT_ONCE, but for one example that is longer by itself.
+    tokens = min(sum(lengths[: settings.batch_size]), max(lengths[0], TOKENS_AT_ONCE))
     labels = min(LABELS_AT_ONCE, tokens)
     a_token = settings.upper_layers * (STATES_A_LAYER * width + WIDE_STATES_A_LAYER * wide) * size
     adapter = settings.upper_layers * settings.rank * NUMBERS_A_RANK * (width + wide)
@@ -234,7 +239,6 @@ def check_memory(
     if free is not None and needed > free:
         raise MemoryError(
             f"Tuning with these settings takes about {needed / 1e9:.1f} GB beside the model; "
-            f"{free / 1e9:.1f} GB are free. Take a smaller batch_size (now {settings.batch_size}), "
-            f"fewer upper_layers (now {settings.upper_layers}) or shorter examples, or close other "
-            "programs and notebooks."
+            f"{free / 1e9:.1f} GB are free. Take fewer upper_layers (now {settings.upper_layers}), "
+            "shorter examples or a smaller keep_gb, or close other programs and notebooks."
         )

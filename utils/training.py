@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from utils.examples import Encoded, batches
+from utils.examples import Encoded, batches, split_by_tokens
 
 FIRST, RECENT = 2, 8  # steps: the mean loss of the last ones may not stand far above the lowest so
 RISE = 2.0  # far (nats). A rate that is too high shows within ten steps: the loss doubles, or worse
@@ -109,7 +109,9 @@ class Task:
     on. held_out: the indices of examples that are not, if there are some; after `patience` epochs
     without a lower loss on them it stops (0 for never). optimizer(weights, learning_rate): makes
     the optimizer; each of its groups of weights has its own highest learning rate, of which every
-    step takes the share that the schedule says.
+    step takes the share that the schedule says. labels: how many each example has. With them a
+    batch goes through the model in parts of at most `most_tokens`, and their gradients add up to
+    those of the whole: memory no longer grows with the batch.
     """
 
     model: nn.Module
@@ -119,6 +121,16 @@ class Task:
     held_out: Sequence[int] = ()
     patience: int = 0
     optimizer: Callable[[Sequence[nn.Parameter], float], torch.optim.Optimizer] = adamw
+    labels: Sequence[int] = ()
+    most_tokens: int = 0
+
+    def parts(self, batch: Sequence[int]) -> list[tuple[Sequence[int], float]]:
+        """The batch in parts, each with its share of the batch's labels."""
+        if not self.labels:
+            return [(batch, 1.0)]
+        parts = split_by_tokens(batch, self.lengths, self.most_tokens)
+        labels = [sum(self.labels[index] for index in part) for part in parts]
+        return [(part, some / sum(labels)) for part, some in zip(parts, labels, strict=True)]
 
 
 def train(
@@ -209,13 +221,16 @@ class _Run:
         share = warmup_then_decay(self.settings.warmup_share, self.steps_in_all, self.report.steps)
         for group, highest in zip(self.optimizer.param_groups, self.highest_rates, strict=True):
             group["lr"] = share * highest
-        loss = self.task.loss(batch)
-        self._check(loss.item())
-        loss.backward()
+        mean = 0.0
+        for part, share_of_labels in self.task.parts(batch):
+            loss = share_of_labels * self.task.loss(part)
+            mean += loss.item()
+            self._check(mean)
+            loss.backward()
         nn.utils.clip_grad_norm_(self.task.weights, self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.report.step_losses.append(loss.item())
+        self.report.step_losses.append(mean)
         self.report.tokens += sum(self.task.lengths[index] for index in batch)
         self._count_seconds()
 

@@ -124,7 +124,7 @@ def asking(run: Run, tokenizer, questions, watch: Stopwatch, curve: list[dict]) 
 
 def train_course(run: Run, model, tokenizer, examples, after_epoch: Callable) -> dict:
     """`utils.lora.tune`; returns the tokens read and the operations of its matrix products."""
-    from utils.examples import IGNORED, encode
+    from utils.examples import encode
     from utils.lora import LoraSettings, tune
 
     settings = LoraSettings(
@@ -138,7 +138,7 @@ def train_course(run: Run, model, tokenizer, examples, after_epoch: Callable) ->
     )
     _, report = tune(model, tokenizer, examples, settings, after_epoch=after_epoch, progress=False)
     encoded = encode(tokenizer, examples, model.config.max_position_embeddings)
-    labels = run.epochs * sum(int((example.labels != IGNORED).sum()) for example in encoded)
+    labels = run.epochs * sum(example.learnt for example in encoded)
     flops = tune_flops(model, report.tokens, labels, settings.upper_layers)
     return {"tokens": report.tokens, "flops": flops}
 
