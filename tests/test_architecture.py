@@ -33,6 +33,7 @@ ROWS = (  # from the ground up
     {"experiments", "injection", "repair", "tuning_ways", "settings_sweep"},
     {
         "judging",
+        "observing",
         "exercises",
         "checks",
         "plots",

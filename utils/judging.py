@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import inspect
 import io
 import re
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from utils.differences import difference, short
 
@@ -40,7 +41,10 @@ class Exercise:
     `reference`: returns the right result for such arguments. `tolerance`: the largest difference
     between numbers, absolute and relative, that still counts as equal.
     `kind`: "function", or "value" for an answer that is a value (then without inputs).
-    `compare`: (expected, got) -> None when equal, else what is wrong; for unusual results only.
+    For unusual results only: `observe` makes plain values of a result, such as what a layer
+    computes; `compare`: (expected, got) -> None when equal, else what is wrong. A grader runs
+    `observe` beside a stranger's answer, so it must stand in `utils.observing` and hold no
+    solution.
     """
 
     key: str
@@ -53,7 +57,8 @@ class Exercise:
     points: int = 2
     tolerance: float = 1e-6
     kind: str = "function"
-    compare: Callable[[object, object], str | None] | None = field(default=None)
+    observe: Callable[[object], object] | None = None
+    compare: Callable[[object, object], str | None] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"q\d+_\d+", self.key):
@@ -69,59 +74,95 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Result:
-    """The verdict on one answer; `message` is made for the learner."""
+    """The verdict on one answer; `message` is made for the learner.
+
+    mistake: the message of the known mistake that the answer makes, "" if it makes none.
+    """
 
     key: str
     solved: bool
     message: str
+    mistake: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call did: its value or its error, and whether it changed its arguments."""
+    """What one call did: its value or its error, and whether it changed its arguments.
+
+    line: in words, where in the learner's own code the error arose.
+    """
 
     value: object = None
     error: BaseException | None = None
     changed_inputs: bool = False
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class AnswerKey:
+    """What an answer is judged by: the inputs, and what the reference and each mistake do."""
+
+    exercise: Exercise
+    cases: list[tuple]
+    expected: list[Outcome]
+    mistaken: list[list[Outcome]]
+
+
+@functools.lru_cache(maxsize=128)
+def answer_key(exercise: Exercise, seed: int) -> AnswerKey:
+    """The inputs of `seed`, with what the reference and the known mistakes make of them."""
+    cases = exercise.inputs(seed)
+    functions = [exercise.reference, *(mistake.function for mistake in exercise.mistakes)]
+    made = [[call(function, case, exercise.observe) for case in cases] for function in functions]
+    return AnswerKey(exercise, cases, made[0], made[1:])
 
 
 def judge(exercise: Exercise, answer: object, seed: int = 0) -> Result:
     """Judge `answer` (a function, or a value for kind "value") on the inputs of `seed`."""
-    function, problem = _as_function(exercise, answer)
+    key = answer_key(exercise, seed)
+    named = exercise.function, exercise.kind, exercise.task
+    function, problem = as_function(*named, answer, key.cases[0])
     if problem:
         return Result(exercise.key, False, problem)
-    cases = exercise.inputs(seed)
-    expected = [_call(exercise.reference, case) for case in cases]
-    got = [_call(function, case) for case in cases]
+    return verdict(key, [call(function, case, exercise.observe) for case in key.cases])
+
+
+def verdict(key: AnswerKey, got: Sequence[Outcome]) -> Result:
+    """Judge what an answer did with each of the key's cases."""
+    exercise = key.exercise
     if any(isinstance(outcome.error, NotImplementedError) for outcome in got):
         return Result(exercise.key, False, f"not solved yet: {exercise.task}")
     wrong = [
         number
-        for number, (want, have) in enumerate(zip(expected, got, strict=True))
+        for number, (want, have) in enumerate(zip(key.expected, got, strict=True))
         if not _same(exercise, want, have)
     ]
     if not wrong:
         return Result(exercise.key, True, f"solved: {exercise.title}")
-    message = _known_mistake(exercise, cases, expected, got)
-    if message is None:
-        first = wrong[0]
-        message = _explain(exercise, function, cases[first], expected[first], got[first])
-    return Result(exercise.key, False, f"not yet: {message}")
+    mistake = _known_mistake(key, got)
+    first = wrong[0]
+    message = mistake or _explain(exercise, key.cases[first], key.expected[first], got[first])
+    return Result(exercise.key, False, f"not yet: {message}", mistake)
 
 
-def _as_function(exercise: Exercise, answer: object) -> tuple[Callable, str]:
-    if exercise.kind == "value":
+def as_function(
+    name: str, kind: str, task: str, answer: object, case: tuple
+) -> tuple[Callable, str]:
+    """The answer as something to call with such a case, and what stands in the way, in words.
+
+    name, kind, task: the exercise's. The words are "" where it can be called.
+    """
+    if kind == "value":
         if answer is None or answer is Ellipsis:
-            return _never, f"not solved yet: {exercise.task}"
+            return _never, f"not solved yet: {task}"
         return (lambda: answer), ""
     if not callable(answer):
-        return _never, f"not yet: `{exercise.function}` is not a function. Run its cell again."
-    case = exercise.inputs(0)[0]
+        return _never, f"not yet: `{name}` is not a function. Run its cell again."
     try:
         inspect.signature(answer).bind(*case)
     except TypeError:
         return _never, (
-            f"not yet: `{exercise.function}` is called with {len(case)} arguments, "
+            f"not yet: `{name}` is called with {len(case)} arguments, "
             f"yours takes {inspect.signature(answer)}."
         )
     except ValueError:  # a built-in without a signature: the call itself will tell
@@ -133,14 +174,19 @@ def _never() -> None:
     raise AssertionError("An answer that can't be called was called.")
 
 
-def _call(function: Callable, case: tuple) -> Outcome:
-    """Call with a copy of the arguments. What the answer prints is not shown."""
+def call(function: Callable, case: tuple, observe: Callable | None = None) -> Outcome:
+    """Call with a copy of the arguments. What the answer prints is not shown.
+
+    observe: see `Exercise`.
+    """
     arguments = copy.deepcopy(case)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             value = function(*arguments)
+            if observe is not None:
+                value = observe(value)
     except (Exception, SystemExit) as error:
-        return Outcome(error=error)
+        return Outcome(error=error, line=_own_line(function, error))
     # A copy, because a later call may change a list that this one returned; what can't be copied
     # (a generator) is the wrong type anyhow.
     with contextlib.suppress(Exception):
@@ -165,18 +211,16 @@ def _same(exercise: Exercise, one: Outcome, other: Outcome) -> bool:
     return _difference(exercise, one.value, other.value) is None
 
 
-def _known_mistake(
-    exercise: Exercise, cases: list[tuple], expected: list[Outcome], got: list[Outcome]
-) -> str | None:
-    """The message of the mistake that the answer makes, or None.
+def _known_mistake(key: AnswerKey, got: Sequence[Outcome]) -> str:
+    """The message of the mistake that the answer makes, or "".
 
     It must agree with the mistake wherever the mistake shows. Of several, the one that agrees on
     all inputs is taken, then the one that shows on most.
     """
-    best, best_rank = None, (False, 0)
-    for mistake in exercise.mistakes:
-        made = [_call(mistake.function, case) for case in cases]
-        shows = [not _same(exercise, *pair) for pair in zip(expected, made, strict=True)]
+    exercise = key.exercise
+    best, best_rank = "", (False, 0)
+    for mistake, made in zip(exercise.mistakes, key.mistaken, strict=True):
+        shows = [not _same(exercise, *pair) for pair in zip(key.expected, made, strict=True)]
         agrees = [_same(exercise, *pair) for pair in zip(made, got, strict=True)]
         if not all(agree for agree, show in zip(agrees, shows, strict=True) if show):
             continue
@@ -186,34 +230,29 @@ def _known_mistake(
     return best
 
 
-def _explain(
-    exercise: Exercise, function: Callable, case: tuple, expected: Outcome, got: Outcome
-) -> str:
+def _explain(exercise: Exercise, case: tuple, expected: Outcome, got: Outcome) -> str:
     """The first difference between the answer and the reference, in words."""
-    call = "" if exercise.kind == "value" else f"`{_shown_call(exercise.function, case)}`"
+    asked = "" if exercise.kind == "value" else f"`{_shown_call(exercise.function, case)}`"
     if got.error is not None:
         words = " ".join(str(got.error).split())
-        return (
-            f"{call} stops with `{type(got.error).__name__}`: {words[:200]}"
-            f"{_own_line(function, got.error)}"
-        )
+        return f"{asked} stops with `{type(got.error).__name__}`: {words[:200]}{got.line}"
     if expected.error is not None:
         return (
-            f"{call} should raise `{type(expected.error).__name__}` ({expected.error}), "
+            f"{asked} should raise `{type(expected.error).__name__}` ({expected.error}), "
             f"but it returned {short(got.value)}."
         )
     different = _difference(exercise, expected.value, got.value)
     if different is None:
         return (
-            f"{call} returns the right result but changes the data that it was given. "
+            f"{asked} returns the right result but changes the data that it was given. "
             "Work on a copy: `sorted(x)` instead of `x.sort()`, `list(x)` before you append."
         )
     if got.value is None:
         return (
-            f"{call} returns nothing (None). Is a `return` missing? "
+            f"{asked} returns nothing (None). Is a `return` missing? "
             "Printing a value does not return it."
         )
-    return f"{call}: {different}" if call else different
+    return f"{asked}: {different}" if asked else different
 
 
 def _shown_call(name: str, case: tuple) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from utils import observing
 from utils.checks import Exercise, Mistake
-from utils.differences import kind
+from utils.differences import difference
 
 # -- 5.1: the best matrix of a low rank
 
@@ -50,6 +50,8 @@ def _upper_left(W: np.ndarray, rank: int) -> np.ndarray:
 
 
 # -- 5.2: a layer with an adapter
+
+LAYER_TOLERANCE = 1e-5
 
 
 def _layers(seed: int) -> list[tuple]:
@@ -104,43 +106,26 @@ class _LayerWithMistake:
         return LoraLayer()
 
 
-def _tell_layers_apart(expected, got) -> str | None:
-    """What differs between two layers: what is trained, how it starts, and what it computes."""
-    import torch
-    from torch import nn
-
-    if not isinstance(got, nn.Module):
-        return f"the layer must be a `torch.nn.Module`, but {kind(got)} came."
-    expected, got = copy.deepcopy(expected), copy.deepcopy(got)
-    for name in ("A", "B"):
-        if not isinstance(getattr(got, name, None), nn.Parameter):
+def _tell_layers_apart(expected: dict, got: dict) -> str | None:
+    """What differs between two layers (`observing.layer`): what is trained, the start, the work."""
+    if got["what"]:
+        return f"the layer must be a `torch.nn.Module`, but {got['what']} came."
+    for name, shape in expected["shapes"].items():
+        if not got["shapes"][name]:
             return f"the layer needs `self.{name}`, an `nn.Parameter`: that is what is trained."
-        theirs, ours = getattr(got, name).shape, getattr(expected, name).shape
-        if theirs != ours:
-            wanted = " x ".join(map(str, ours))
-            return f"`{name}` has the shape {tuple(theirs)}; it must be {wanted}."
-    trained = [
-        {name for name, weights in layer.named_parameters() if weights.requires_grad}
-        for layer in (expected, got)
-    ]
-    if trained[0] != trained[1]:
-        return f"trained are {', '.join(sorted(trained[1]))}; it must be A and B alone."
-    for name in ("A", "B"):
-        starts = [bool(getattr(layer, name).detach().any()) for layer in (expected, got)]
-        if starts[0] != starts[1]:
-            return f"at the start `{name}` must {'not be' if starts[0] else 'be'} all zeros."
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name in ("A", "B"):
-            numbers = torch.randn(getattr(expected, name).shape)
-            getattr(expected, name).copy_(numbers)
-            getattr(got, name).copy_(numbers)
-        x = torch.randn(2, 3, expected.A.shape[1])
-        try:
-            gap = (got(x) - expected(x)).abs().max().item()
-        except Exception as error:
-            return f"asked for `layer(x)` it stops with {type(error).__name__}: {error}"
-    return None if gap < 1e-5 else f"with the same A and B it differs from peft's by {gap:.2g}."
+        if got["shapes"][name] != shape:
+            wanted = " x ".join(map(str, shape))
+            return f"`{name}` has the shape {tuple(got['shapes'][name])}; it must be {wanted}."
+    if got["trained"] != expected["trained"]:
+        return f"trained are {', '.join(got['trained'])}; it must be A and B alone."
+    for name, zero in expected["zero"].items():
+        if got["zero"][name] != zero:
+            return f"at the start `{name}` must {'be' if zero else 'not be'} all zeros."
+    if got["stops"]:
+        return f"asked for `layer(x)` it stops with {got['stops']}"
+    return difference(expected["computes"], got["computes"], LAYER_TOLERANCE) and (
+        "with the same A and B it computes something else than peft's layer does."
+    )
 
 
 # -- 5.3: the way back to B
@@ -210,6 +195,7 @@ EXERCISES = (
         task="Write the layer: W as it is, A and B trained, and the forward pass.",
         inputs=_layers,
         reference=_reference_layer,
+        observe=observing.layer,
         compare=_tell_layers_apart,
         mistakes=(
             Mistake(
