@@ -52,6 +52,7 @@ ROWS = (  # from the ground up
         "doctor",
         "lab",
     },
+    {"grading"},
 )
 ROW_OF = {module: number for number, row in enumerate(ROWS) for module in row}
 LIGHT = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
+import sys
 
 import numpy as np
 
@@ -80,6 +81,8 @@ def _is_plain_object(value: object) -> bool:
 def _number_difference(expected: complex, got: complex, tolerance: float) -> str | None:
     if isinstance(expected, complex) or isinstance(got, complex):
         equal = abs(expected - got) <= tolerance * max(1.0, abs(expected))
+    elif _is_huge(expected) or _is_huge(got):
+        equal = expected == got
     elif math.isnan(got) and not math.isnan(expected):
         return (
             f"expected {short(expected)}, but NaN (not a number) came. "
@@ -90,6 +93,11 @@ def _number_difference(expected: complex, got: complex, tolerance: float) -> str
     else:
         equal = math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)
     return None if equal else f"expected {short(expected)}, but {short(got)} came."
+
+
+def _is_huge(number: float) -> bool:
+    """Whether it is a whole number that no float can hold."""
+    return isinstance(number, int) and number.bit_length() > sys.float_info.max_exp
 
 
 def _sequence_difference(expected, got, tolerance: float) -> str | None:
