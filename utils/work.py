@@ -66,7 +66,7 @@ def update_kept(name: str, change: Callable[[dict[str, Any]], None]) -> str:
         with FileLock(work_folder() / f".{name}.lock", timeout=SECONDS_TO_WAIT):
             kept = _read(name)
             change(kept)
-            _write_whole(work_folder() / name, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+            write_whole(work_folder() / name, json.dumps(kept, indent=2, sort_keys=True) + "\n")
     except (OSError, Timeout) as error:
         return (
             f"This could not be kept in {work_folder()} ({error}). Make that folder writable, "
@@ -75,10 +75,11 @@ def update_kept(name: str, change: Callable[[dict[str, Any]], None]) -> str:
     return ""
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` to `path` whole or not at all; what UTF-8 lacks becomes a question mark."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
         os.replace(temporary, path)
     except BaseException:
