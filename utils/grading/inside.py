@@ -67,6 +67,7 @@ def _in_own_process(task: dict, limits: dict, close: Sequence[int]) -> tuple[str
     if child == 0:
         try:
             os.setsid()
+            os.chdir(os.environ["HOME"])  # where it may write; no module is imported from there
             for handle in (read_end, *close):
                 os.close(handle)
             _limit(task, limits)
@@ -80,8 +81,10 @@ def _in_own_process(task: dict, limits: dict, close: Sequence[int]) -> tuple[str
         reply, how = _read_reply(read_end, task["seconds"], limits["answer_bytes"])
     finally:
         os.close(read_end)
+    status = _ended_by_itself(child) if how == "gone" else None
     _kill_the_rest(child, limits["jailed"])
-    _, status = os.waitpid(child, 0)
+    if status is None:
+        _, status = os.waitpid(child, 0)
     if how != "gone":
         return reply, how
     if os.WIFSIGNALED(status):
@@ -104,6 +107,17 @@ def _read_reply(handle: int, seconds: float, most: int) -> tuple[str, str]:
             return read.split(b"\n", 1)[0].decode(errors="replace"), "done"
         if len(read) > most:
             return "", "large"
+
+
+def _ended_by_itself(child: int) -> int | None:
+    """The exit status of a process that fell silent; None if it does not end within a second."""
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        time.sleep(0.005)
+    return None
 
 
 def _kill_the_rest(child: int, jailed: bool) -> None:

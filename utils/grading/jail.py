@@ -29,6 +29,7 @@ HOME = "/course"  # where the helpers lie inside
 HIDDEN = ("utils/exercises",)  # references and mistakes
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/nix/store")
 SECONDS_TO_START = 60.0
+SECONDS_TO_END = 0.5
 SECONDS_OF_GRACE = 5.0  # in which the jail must speak after an answer's time is over
 SECONDS_BETWEEN_LOOKS = 0.2  # at the memory of all processes together
 ALL_PROCESSES = 1.5  # times the memory of one
@@ -121,11 +122,14 @@ class Jail:
 
     def close(self) -> None:
         """End the jail and all that runs in it."""
-        self._process.kill()
-        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(OSError):  # what was written last never arrived
                 stream.close()
+        try:
+            self._process.wait(SECONDS_TO_END)  # it ends when nobody speaks to it
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._scratch.cleanup()
 
     def __enter__(self) -> Jail:
@@ -234,7 +238,7 @@ def _jail_command(limits: Limits) -> list[str]:
     command += ["--proc", "/proc", "--dev", "/dev"]
     for place, megabytes in (("/tmp", limits.files_mb), ("/dev/shm", 1)):
         command += ["--size", str(megabytes * 10**6), "--perms", "1777", "--tmpfs", place]
-    command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/tmp", "--clearenv"]
+    command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/", "--clearenv"]
     for name, value in (_environment("/tmp") | {"PYTHONPATH": HOME}).items():
         command += ["--setenv", name, value]
     return [*command, sys.executable, "-m", "utils.grading.inside"]

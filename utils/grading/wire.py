@@ -16,6 +16,7 @@ import numpy as np
 from utils.judging import Outcome
 
 DEEPEST = 50  # levels of lists within lists
+LARGEST_BITS = 13_000  # of a whole number; Python reads no more than 4,300 digits
 
 
 class WireError(ValueError):
@@ -95,6 +96,8 @@ def _pack(value: object, depth: int) -> object:
         return value
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, int) and int.bit_length(value) > LARGEST_BITS:
+        raise WireError("a number has thousands of digits")
     for kind, plain in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
         if isinstance(value, kind):
             return plain(value)  # without what a class of a stranger's may have added
