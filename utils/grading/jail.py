@@ -215,7 +215,13 @@ def _plain_command() -> list[str]:
 
 def _jail_command(limits: Limits) -> list[str]:
     """bubblewrap's command line; what comes later covers what came before."""
-    command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    command = [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+    ]
     command += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # The administrator's limit of processes never holds, so `inside` becomes nobody first.

@@ -74,7 +74,7 @@ def write_all(lesson: Lesson, batch: Sequence[Graded], out: Path) -> list[Path]:
 def file_name(student: str) -> str:
     """A safe name for a student's file; where letters had to go, a hash keeps names apart."""
     safe = re.sub(r"[^\w.-]+", "_", student).strip("._")[:LONGEST_NAME]
-    if safe == student and safe.lower() == student:
+    if safe and safe == student == student.lower():
         return safe
     digest = hashlib.sha256(student.encode(errors="replace")).hexdigest()[:8]
     return f"{safe}-{digest}" if safe else digest
