@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.grading import batch, reports
+from utils.grading import batch, gradebook, reports
 from utils.grading.jail import JailError, Limits
 from utils.grading.lessons import load_lesson
 from utils.grading.marking import PUBLIC_SEED, Marking
@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--workers", type=int, default=1, help="processes on this machine")
     grade.add_argument("--scheduler", default="", help="address of a dask scheduler")
     grade.add_argument(
+        "--gradebook",
+        type=Path,
+        metavar="COURSE",
+        help="folder of an nbgrader course to write into",
+    )
+    grade.add_argument(
         "--trusted", action="store_true", help="no jail: only for notebooks that you have read"
     )
     return parser
@@ -67,6 +73,9 @@ def _grade(options: argparse.Namespace) -> int:
         print(f"There are no notebooks (.ipynb) or archives (.zip) in {options.folder}.")
         return 2
     files = reports.write_all(lesson, graded, options.out)
+    if options.gradebook:
+        written = gradebook.write_gradebook(lesson, graded, options.gradebook)
+        print(f"{options.gradebook / gradebook.DATABASE}: {written} students in nbgrader's book")
     without = sum(1 for one in graded if one.problem)
     print(f"{lesson.title}: {len(graded) - without} of {len(graded)} students have marks.")
     if without:

@@ -259,7 +259,9 @@ def person_page(lesson: Lesson, batch: Sequence[Graded]) -> str:
     body.append(_table(["student", "what"], unusual) if unusual else "<p>Nothing.</p>")
     for essay in lesson.essays:
         body.append(f"<h2>{_text(essay.key)}, in words: up to {_number(essay.points)} points</h2>")
-        body.append(f"{_pre(essay.question)}")
+        body.append(_pre(essay.question))
+        if essay.scheme:
+            body.append(f"<h3>Mark scheme</h3>{_pre(essay.scheme)}")
         for graded in batch:
             answer = essay_answer(essay, graded)
             if not graded.problem:
