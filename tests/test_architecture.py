@@ -34,6 +34,8 @@ ROWS = (  # from the ground up
     {
         "judging",
         "observing",
+        "wire",
+        "kept_exercises",
         "exercises",
         "checks",
         "plots",

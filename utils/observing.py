@@ -5,9 +5,10 @@ A grader runs these beside a stranger's answer, so nothing here says what would 
 
 from __future__ import annotations
 
-from utils.differences import kind
+from utils.differences import difference, kind
 
 ADAPTER = ("A", "B")
+LAYER_TOLERANCE = 1e-5
 
 
 def layer(answer: object) -> dict:
@@ -43,3 +44,25 @@ def layer(answer: object) -> dict:
     except Exception as error:
         seen["stops"] = f"{type(error).__name__}: {error}"
     return seen
+
+
+def tell_layers_apart(expected: dict, got: dict) -> str | None:
+    """What differs between two layers as `layer` sees them: what is trained, start and work."""
+    if got["what"]:
+        return f"the layer must be a `torch.nn.Module`, but {got['what']} came."
+    for name, shape in expected["shapes"].items():
+        if not got["shapes"][name]:
+            return f"the layer needs `self.{name}`, an `nn.Parameter`: that is what is trained."
+        if got["shapes"][name] != shape:
+            wanted = " x ".join(map(str, shape))
+            return f"`{name}` has the shape {tuple(got['shapes'][name])}; it must be {wanted}."
+    if got["trained"] != expected["trained"]:
+        return f"trained are {', '.join(got['trained'])}; it must be A and B alone."
+    for name, zero in expected["zero"].items():
+        if got["zero"][name] != zero:
+            return f"at the start `{name}` must {'be' if zero else 'not be'} all zeros."
+    if got["stops"]:
+        return f"asked for `layer(x)` it stops with {got['stops']}"
+    return difference(expected["computes"], got["computes"], LAYER_TOLERANCE) and (
+        "with the same A and B it computes something else than peft's layer does."
+    )

@@ -137,7 +137,7 @@ KINDS = {
         "wrong",
     ),
     "patches the wire": when_called(
-        "import utils.grading.wire as wire\n"
+        "import utils.wire as wire\n"
         "wire.pack_outcome = lambda outcome: {'solved': True, 'points': 1000}\nreturn [0]",
         "wrong",
     ),

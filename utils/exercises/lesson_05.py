@@ -10,7 +10,6 @@ import numpy as np
 
 from utils import observing
 from utils.checks import Exercise, Mistake
-from utils.differences import difference
 
 # -- 5.1: the best matrix of a low rank
 
@@ -50,8 +49,6 @@ def _upper_left(W: np.ndarray, rank: int) -> np.ndarray:
 
 
 # -- 5.2: a layer with an adapter
-
-LAYER_TOLERANCE = 1e-5
 
 
 def _layers(seed: int) -> list[tuple]:
@@ -104,28 +101,6 @@ class _LayerWithMistake:
                 return correction if plan.leaves_W_out else x @ self.W.T + correction
 
         return LoraLayer()
-
-
-def _tell_layers_apart(expected: dict, got: dict) -> str | None:
-    """What differs between two layers (`observing.layer`): what is trained, the start, the work."""
-    if got["what"]:
-        return f"the layer must be a `torch.nn.Module`, but {got['what']} came."
-    for name, shape in expected["shapes"].items():
-        if not got["shapes"][name]:
-            return f"the layer needs `self.{name}`, an `nn.Parameter`: that is what is trained."
-        if got["shapes"][name] != shape:
-            wanted = " x ".join(map(str, shape))
-            return f"`{name}` has the shape {tuple(got['shapes'][name])}; it must be {wanted}."
-    if got["trained"] != expected["trained"]:
-        return f"trained are {', '.join(got['trained'])}; it must be A and B alone."
-    for name, zero in expected["zero"].items():
-        if got["zero"][name] != zero:
-            return f"at the start `{name}` must {'be' if zero else 'not be'} all zeros."
-    if got["stops"]:
-        return f"asked for `layer(x)` it stops with {got['stops']}"
-    return difference(expected["computes"], got["computes"], LAYER_TOLERANCE) and (
-        "with the same A and B it computes something else than peft's layer does."
-    )
 
 
 # -- 5.3: the way back to B
@@ -196,7 +171,7 @@ EXERCISES = (
         inputs=_layers,
         reference=_reference_layer,
         observe=observing.layer,
-        compare=_tell_layers_apart,
+        compare=observing.tell_layers_apart,
         mistakes=(
             Mistake(
                 "The correction is not weighted: multiply B A x by alpha / rank.",

@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--lesson", required=True, help="its number, such as 02")
     grade.add_argument("--out", type=Path, required=True, help="where marks and pages go")
     grade.add_argument("--seed", type=int, help="draws the hidden inputs; without it one is drawn")
+    grade.add_argument(
+        "--variant", type=Path, metavar="SEALED", help="a class's sealed folder, for its seed"
+    )
     grade.add_argument("--seconds", type=float, default=Limits.seconds, help="for one answer")
     grade.add_argument("--memory", type=float, default=Limits.memory_gb, help="GB for one answer")
     grade.add_argument("--workers", type=int, default=1, help="processes on this machine")
@@ -58,13 +61,33 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--trusted", action="store_true", help="no jail: only for notebooks that you have read"
     )
+    variant = commands.add_parser(
+        "variant",
+        help="make a class's own variant of the course",
+        description="A course for one class: a world of its own, notebooks without solutions for "
+        "the students, and a sealed folder for the instructor.",
+    )
+    variant.set_defaults(command=_variant)
+    variant.add_argument("--seed", type=int, required=True, help="of the class's world")
+    variant.add_argument("--out", type=Path, required=True, help="a new folder")
+    variant.add_argument("--lessons", nargs="*", default=[], help="such as 01 02; all if left out")
     return parser
+
+
+def _variant(options: argparse.Namespace) -> int:
+    from lessons.source.class_variant import make_class  # authors' part of the course
+
+    student, sealed = make_class(options.seed, options.out, options.lessons)
+    print(f"{student}: for students, a Binder or a course server")
+    print(f"{sealed}: for you alone; its README.md says how to mark")
+    return 0
 
 
 def _grade(options: argparse.Namespace) -> int:
     lesson = load_lesson(options.lesson)
     limits = Limits(seconds=options.seconds, memory_gb=options.memory)
-    marking = Marking(_hidden_seed(options.seed, options.out), limits, options.trusted)
+    given = _sealed_seed(options.variant) if options.variant else options.seed
+    marking = Marking(_hidden_seed(given, options.out), limits, options.trusted)
     if options.trusted:
         print("Trusted: the notebooks run without a jail, with all your rights.", file=sys.stderr)
     where = options.workers, options.scheduler
@@ -84,6 +107,12 @@ def _grade(options: argparse.Namespace) -> int:
         print(path)
     print(f"{options.out / reports.FEEDBACK}/: one page for each student")
     return 0
+
+
+def _sealed_seed(sealed: Path) -> int:
+    from lessons.source.class_variant import hidden_seed
+
+    return hidden_seed(sealed)
 
 
 def _hidden_seed(given: int | None, out: Path) -> int:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from utils.grading import wire
+from utils import wire
 from utils.judging import Outcome, as_function, call
 
 NOBODY = 65534

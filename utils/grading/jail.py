@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from utils.checks import GRADING_VARIABLE
-from utils.grading.wire import WireError, read_json
+from utils.wire import WireError, read_json
 
 COURSE = Path(__file__).resolve().parent.parent.parent
 HOME = "/course"  # where the helpers lie inside

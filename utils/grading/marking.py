@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from utils.grading import wire
+from utils import wire
 from utils.grading.jail import Broken, Jail, Limits
 from utils.grading.notebooks import Found, Notebook, find_answer
 from utils.judging import AnswerKey, Exercise, Outcome, Result, answer_key, verdict

@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 from utils.exercises import all_exercises
-from utils.grading.wire import WireError, read_json
 from utils.judging import Exercise
+from utils.wire import WireError, read_json
 
 LARGEST_MB = 50  # of one notebook; its outputs are most of that
 MOST_FILES = 5000  # in one archive

@@ -1,4 +1,4 @@
-"""Plain values as text, between a grader and the jail in which a stranger's answer runs.
+"""Plain values as text: between a grader and a stranger's answer, and in the files of a class.
 
 Only numbers, texts, lists, tuples, sets, dictionaries, arrays and tensors cross. Whatever else an
 answer returns arrives as the name of its type: nothing is unpickled, nothing is executed.
