@@ -36,6 +36,7 @@ ROWS = (  # from the ground up
         "observing",
         "wire",
         "kept_exercises",
+        "progress_page",
         "exercises",
         "checks",
         "plots",

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.checks import Exercise, Mistake, check, progress
+from utils import progress_page
+from utils.checks import Exercise, Mistake, check
 from utils.differences import difference
 from utils.exercises import all_exercises, find, lesson_exercises
 from utils.judging import judge
@@ -341,7 +342,7 @@ def test_progress_is_kept_and_solved_stays_solved(work, capsys):
     kept = json.loads((work / "progress.json").read_text("utf-8"))
     assert kept["q0_1"] == {"solved": True, "tries": 2}
     capsys.readouterr()
-    progress()
+    progress_page.progress()
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("00"))
     assert line.split() == ["00", "1", "of", "1", "none"]
 

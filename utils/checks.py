@@ -13,9 +13,9 @@ from typing import Any
 
 from utils.display import show_message
 from utils.judging import Exercise, Mistake, Result, judge
-from utils.work import read_kept, update_kept
+from utils.work import update_kept
 
-__all__ = ["Exercise", "Mistake", "Result", "check", "check_answer", "progress"]
+__all__ = ["Exercise", "Mistake", "Result", "check", "check_answer"]
 
 PROGRESS_FILE = "progress.json"
 GRADING_VARIABLE = "INSIDE_OUTSIDE_GRADING"  # set where a stranger's answer runs for marks
@@ -59,25 +59,6 @@ def check_answer(key: str, namespace: dict[str, Any], seed: int = 0) -> Result:
             "Run the exercise's cell first (Shift+Enter), then this one.",
         )
     return judge(exercise, namespace[exercise.function], seed)
-
-
-def progress() -> None:
-    """Print which exercises are solved, lesson by lesson.
-
-    Questions in words are not counted: a person reads those.
-    """
-    from utils.exercises import all_exercises
-
-    kept = read_kept(PROGRESS_FILE)
-    lessons: dict[int, list[tuple[str, bool]]] = {}
-    for exercise in all_exercises():
-        solved = bool(kept.get(exercise.key, {}).get("solved"))
-        lessons.setdefault(exercise.lesson, []).append((exercise.key, solved))
-    print("lesson  solved  still open")
-    for lesson, exercises in lessons.items():
-        open_keys = ", ".join(key for key, solved in exercises if not solved)
-        count = f"{sum(solved for _, solved in exercises)} of {len(exercises)}"
-        print(f"{lesson:02d}      {count:7} {open_keys or 'none'}")
 
 
 def _record(kept: dict[str, Any], result: Result) -> None:

@@ -173,7 +173,7 @@ print(examine())
 #   to the same places.
 
 # %%
-from utils.checks import progress
+from utils.progress_page import progress
 from utils.work import work_folder
 
 print(work_folder(), end="\n\n")
