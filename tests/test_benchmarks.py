@@ -14,7 +14,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests import tiny
-from tests.benchmarks import encoding, lora, retrieval, scoring
+from tests.benchmarks import encoding, grading, lora, retrieval, scoring
+from utils.grading.jail import why_no_jail
 from utils.worlds import load_world, questions
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
@@ -269,3 +270,34 @@ def test_a_run_reaches_its_own_best_share(right):
 def test_seconds_to_an_accuracy_that_is_never_reached():
     assert lora.seconds_to(0.9, one_run(10, 8)["curve"]) is None
     assert lora.seconds_to(0.8, one_run(10, 8)["curve"]) == 10
+
+
+# -- grading ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(why_no_jail()), reason="bubblewrap is missing")
+def test_a_class_that_is_killed_three_times_keeps_every_mark(capsys):
+    grading.main(["--submissions", "16", "--for-speedup", "3"])
+    *said, last = capsys.readouterr().out.splitlines()
+    found = json.loads(last)
+    assert sum(line.startswith("killed with") for line in said) == 3
+    assert found["submissions"] == 16
+    assert found["wrong_marks"] == found["lost"] == found["duplicated"] == 0
+    assert 0 < found["median_s"] <= found["slowest_s"] and found["speedup_2_workers"] > 0
+
+
+def test_wrong_lost_and_doubled_marks_are_counted(tmp_path):
+    expected = {"a": (2, 2, 2, 2), "b": (2, 2, 2, 2), "c": (0, 0, 0, 0), "d": (2, 2, 2, 2)}
+    rows = ["student,q2_1,q2_2,q2_3,q2_4", "a,2,2,2,2", "a,2,2,2,2", "b,2,0,2,2", "c,,,,"]
+    (tmp_path / "marks.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "units").mkdir()
+    for number, seconds in enumerate((1.0, 3.0, 2.0)):
+        (tmp_path / "units" / f"{number}.json").write_text(json.dumps({"seconds": seconds}))
+    assert grading.compare(expected, tmp_path) == {
+        "submissions": 4,
+        "wrong_marks": 2,
+        "lost": 1,
+        "duplicated": 1,
+        "median_s": 2.0,
+        "slowest_s": 3.0,
+    }

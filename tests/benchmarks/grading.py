@@ -29,7 +29,6 @@ from pathlib import Path
 
 from tests.hostile.class_folder import answered, hand_in, untouched
 from tests.hostile.kinds import KINDS
-from utils.exercises import find
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEYS = ("q2_1", "q2_2", "q2_3", "q2_4")
@@ -70,8 +69,7 @@ def hand_in_class(folder: Path, count: int) -> dict[str, tuple[float, ...]]:
         elif sort < 0.9:
             answers, marks = {"q2_1": own + SLOW + RIGHT}, (2, 2, 2, 2)
         elif sort < 0.95:
-            answers = {"q2_1": own + find("q2_1").task.join(('"""', '"""\n')) + RIGHT}
-            answers["q2_2"] = KINDS[draw.choice(HOSTILE)].code
+            answers = {"q2_1": own + RIGHT, "q2_2": KINDS[draw.choice(HOSTILE)].code}
             marks = (2, 0, 2, 2)
         else:
             hand_in(folder, student, answered({"q2_1": own + "my_recall_at_k = 3"}, untouched()))
@@ -108,7 +106,7 @@ def kept(out: Path) -> int:
     return len(list((out / "units").glob("*.json")))
 
 
-def speedup(folder: Path, count: int, scratch: Path, rounds: int = 2) -> float:
+def speedup(folder: Path, count: int, scratch: Path, rounds: int = 1) -> float:
     """One worker's seconds / two workers' for the first notebooks, best of the rounds."""
     some = scratch / "some"
     for path in sorted(folder.iterdir())[:count]:
@@ -149,7 +147,7 @@ def compare(expected: dict[str, tuple[float, ...]], out: Path) -> dict:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--submissions", type=int, default=500)
-    parser.add_argument("--for-speedup", type=int, default=120, help="notebooks graded both ways")
+    parser.add_argument("--for-speedup", type=int, default=250, help="notebooks graded both ways")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folder, out = Path(scratch) / "submissions", Path(scratch) / "marks"
