@@ -25,8 +25,9 @@ from tests.hostile.class_folder import (
     solved,
     untouched,
 )
+from utils import wire
 from utils.exercises import find, lesson_exercises
-from utils.grading import jail, reports, wire
+from utils.grading import jail, reports
 from utils.grading.__main__ import SEED_FILE, main
 from utils.grading.lessons import load_lesson
 from utils.grading.marking import Marking, mark_notebook
@@ -466,6 +467,14 @@ def test_a_jail_that_can_t_be_set_up_is_an_error_and_no_mark(tmp_path, monkeypat
     said = capsys.readouterr().err
     assert "setting up uid map: Permission denied" in said and "Nothing was graded" in said
     assert not (tmp_path / "out" / "marks.csv").exists()
+
+
+def test_python_may_lie_below_the_folder_that_answers_write_into(monkeypatch):
+    """What comes later in bubblewrap's command covers what came before."""
+    monkeypatch.setattr(sys, "prefix", "/tmp/course/.venv")
+    command = jail._jail_command(jail.Limits())
+    assert command.index("/tmp") < command.index("/tmp/course/.venv")
+    assert command[command.index("/tmp") - 1] == "--tmpfs"
 
 
 @pytest.mark.parametrize(

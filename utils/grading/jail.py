@@ -222,12 +222,14 @@ def _jail_command(limits: Limits) -> list[str]:
         "--unshare-net",
         "--unshare-uts",
     ]
-    command += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    command += ["--unshare-cgroup-try", "--hostname", "jail", "--die-with-parent"]
+    command += ["--new-session", "--cap-drop", "ALL"]
     if os.getuid() == 0:
         # The administrator's limit of processes never holds, so `inside` becomes nobody first.
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         command += ["--unshare-user"]
+    command += _scratch("/tmp", limits.files_mb)  # first: Python itself may lie below it
     shown = [path for path in map(Path, SYSTEM) if path.exists()] + _python_folders()
     command += _parents(shown)
     for path in shown:
@@ -242,12 +244,16 @@ def _jail_command(limits: Limits) -> list[str]:
         command += ["--perms", "0755", "--tmpfs", f"{HOME}/{name}"]
         command += ["--remount-ro", f"{HOME}/{name}"]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    for place, megabytes in (("/tmp", limits.files_mb), ("/dev/shm", 1)):
-        command += ["--size", str(megabytes * 10**6), "--perms", "1777", "--tmpfs", place]
+    command += _scratch("/dev/shm", 1)
     command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/", "--clearenv"]
     for name, value in (_environment("/tmp") | {"PYTHONPATH": HOME}).items():
         command += ["--setenv", name, value]
     return [*command, sys.executable, "-m", "utils.grading.inside"]
+
+
+def _scratch(place: str, megabytes: int) -> list[str]:
+    """A folder in memory that an answer may write into."""
+    return ["--size", str(megabytes * 10**6), "--perms", "1777", "--tmpfs", place]
 
 
 def _python_folders() -> list[Path]:
@@ -259,7 +265,7 @@ def _python_folders() -> list[Path]:
 
 def _parents(paths: list[Path]) -> list[str]:
     """Make the folders above; bubblewrap's own would be for the administrator's eyes only."""
-    above = {parent for path in paths for parent in path.parents if parent != Path("/")}
+    above = {parent for path in paths for parent in path.parents} - {Path("/"), Path("/tmp")}
     made: list[str] = []
     for folder in sorted(above):
         made += ["--perms", "0755", "--dir", str(folder)]
