@@ -27,7 +27,7 @@ from tests.hostile.class_folder import (
 )
 from utils import wire
 from utils.exercises import find, lesson_exercises
-from utils.grading import jail, reports
+from utils.grading import jail, notebooks, reports
 from utils.grading.__main__ import SEED_FILE, main
 from utils.grading.lessons import load_lesson
 from utils.grading.marking import Marking, mark_notebook
@@ -243,10 +243,12 @@ def test_an_archive_of_a_class_is_read_without_unpacking_it(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["class.zip", f"ivy_{STEM}.zip"]
 
 
-def test_bombs_links_and_damaged_archives_get_a_reason(tmp_path):
+def test_bombs_links_and_damaged_archives_get_a_reason(tmp_path, monkeypatch):
     bomb = {"b.ipynb": bytes(LARGEST_MB * 10**6 + 1)}
     archive(tmp_path / "bomb.zip", bomb)
     assert (tmp_path / "bomb.zip").stat().st_size < 10**6
+    archive(tmp_path / "swarm.zip", {f"b{n}.ipynb": bytes(48 * 10**6) for n in range(3)})
+    monkeypatch.setattr(notebooks, "MOST_MB", 100)
     (tmp_path / "damaged.zip").write_bytes(b"PK\x03\x04 and no more")
     archive(tmp_path / "nothing.zip", {"readme.txt": b""})
     with zipfile.ZipFile(tmp_path / "linked.zip", "w") as opened:
@@ -262,12 +264,20 @@ def test_bombs_links_and_damaged_archives_get_a_reason(tmp_path):
     found = {s.student: s.problem for s in submissions(tmp_path, STEM, lesson_exercises(2))}
     assert "MB; up to" in found.pop("bomb")
     assert "can't be read" in found.pop("damaged")
+    assert "it would unpack to" in found.pop("swarm")
     assert "holds no notebook" in found.pop("nothing")
     assert "link, which is not followed" in found.pop("linked")
     assert "link, which is not followed" in found.pop("link")
     assert "no file" in found.pop("pipe")
     assert "no file" in found.pop("folder")
     assert found == {}
+
+
+def test_the_folder_itself_may_be_reached_by_a_link(tmp_path):
+    hand_in(tmp_path / "real", "nina", solved())
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    (found,) = submissions(tmp_path / "linked", STEM, lesson_exercises(2))
+    assert (found.student, found.problem) == ("nina", "")
 
 
 def test_a_name_that_lies_about_its_size_is_not_read_past_the_limit(tmp_path, monkeypatch):
@@ -544,6 +554,7 @@ def test_the_pages_say_what_was_asked_what_came_and_what_needs_a_person(tmp_path
     assert "I would count &lt;b&gt;both&lt;/b&gt; kinds." in page
     report = (tmp_path / "out" / reports.REPORT).read_text(encoding="utf-8")
     assert "3 students handed something in; 2 have marks" in report
+    assert "Points of 8: median 6, the middle half between 6 and 6." in report
     assert re.search(r"<td>q2_1</td><td>You divide by k.*</td><td>2</td>", report)
     assert "sam, tom" in report
     assert 'alt="Stacked bars of 2 students' in report

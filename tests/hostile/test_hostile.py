@@ -189,4 +189,5 @@ def test_a_second_run_reads_what_is_there_and_says_the_same(batch):
 
 def section(page: str, key: str) -> str:
     """The part of a feedback page about one exercise."""
-    return next(part for part in page.split("<section>") if part.startswith(f"<h2>{key}:"))
+    head = f"<h2>Exercise {key.removeprefix('q').replace('_', '.')}:"
+    return next(part for part in page.split("<section>") if part.startswith(head))

@@ -21,25 +21,9 @@ from utils.judging import Exercise
 from utils.wire import WireError, read_json
 
 LARGEST_MB = 50  # of one notebook; its outputs are most of that
-MOST_FILES = 5000  # in one archive
+MOST_FILES, MOST_MB = 5000, 5000  # in one archive, unpacked
 DEEPEST = 4  # folders below a student's own
 SKIPPED = (".ipynb_checkpoints", "__MACOSX", ".git")
-
-
-@dataclass(frozen=True)
-class Handed:
-    """One file that was handed in.
-
-    student: the name of its folder, or what its name says. shown: its path below the folder of
-    all, as it is shown. modified: when, in ISO 8601. content: its bytes, or b"" with `problem`, in
-    words, where it can't be read.
-    """
-
-    student: str
-    shown: str
-    modified: str
-    content: bytes = b""
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +37,20 @@ class Notebook:
     def code(self) -> list[str]:
         """The sources of its code cells."""
         return [source for kind, source, _ in self.cells if kind == "code"]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One file that was handed in.
+
+    student: the name of its folder, or what its name says. shown: its path below the folder of
+    all, as it is shown. modified: when, in ISO 8601. notebook: what is in it, or a problem.
+    """
+
+    student: str
+    shown: str
+    modified: str
+    notebook: Notebook
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _choose(files: list[Handed], exercises: Sequence[Exercise]) -> Submission:
     student = files[0].student
     fitting, problems = [], []
     for handed in sorted(files, key=lambda handed: (handed.modified, handed.shown)):
-        notebook = Notebook(problem=handed.problem) if handed.problem else _read(handed)
+        notebook = handed.notebook
         if not notebook.problem and any(find_answer(notebook, e).source for e in exercises):
             fitting.append((handed, notebook))
         else:
@@ -179,10 +177,6 @@ def _choose(files: list[Handed], exercises: Sequence[Exercise]) -> Submission:
     )
     notes += [f"{other.shown}: {problem}" for other, problem in problems]
     return Submission(student, handed.shown, notebook, notes=tuple(notes))
-
-
-def _read(handed: Handed) -> Notebook:
-    return read_notebook(handed.content)
 
 
 def _no_answer(notebook: Notebook, exercises: Sequence[Exercise]) -> str:
@@ -224,9 +218,11 @@ def _files(folder: Path, lesson: str) -> Iterator[Handed]:
         if suffix not in (".ipynb", ".zip"):
             continue
         student, shown = _student(inside.parts, lesson), str(inside)
-        linked = any(above.is_symlink() for above in (path, *path.parents) if above != folder)
-        if linked:
-            yield Handed(student, shown, "", problem="It is a link, which is not followed.")
+        steps = range(1, len(inside.parts) + 1)
+        if any(folder.joinpath(*inside.parts[:step]).is_symlink() for step in steps):
+            yield Handed(
+                student, shown, "", Notebook(problem="It is a link, which is not followed.")
+            )
         elif suffix == ".zip":
             yield from _archive(path, inside, lesson)
         else:
@@ -237,13 +233,13 @@ def _file(path: Path, student: str, shown: str) -> Handed:
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
-            return Handed(student, shown, "", problem="It is no file.")
+            return Handed(student, shown, "", Notebook(problem="It is no file."))
         modified = _iso(about.st_mtime)
         if about.st_size > LARGEST_MB * 10**6:
-            return Handed(student, shown, modified, problem=_too_large(about.st_size))
-        return Handed(student, shown, modified, path.read_bytes())
+            return Handed(student, shown, modified, Notebook(problem=_too_large(about.st_size)))
+        return Handed(student, shown, modified, read_notebook(path.read_bytes()))
     except OSError as error:
-        return Handed(student, shown, "", problem=f"It can't be read: {error.strerror}.")
+        return Handed(student, shown, "", Notebook(problem=f"It can't be read: {error.strerror}."))
 
 
 def _archive(path: Path, inside: PurePosixPath | Path, lesson: str) -> Iterator[Handed]:
@@ -254,12 +250,18 @@ def _archive(path: Path, inside: PurePosixPath | Path, lesson: str) -> Iterator[
             members = [m for m in archive.infolist() if m.filename.lower().endswith(".ipynb")]
             if len(archive.infolist()) > MOST_FILES:
                 raise zipfile.BadZipFile(f"more than {MOST_FILES} files")
+            if (size := sum(member.file_size for member in members)) > MOST_MB * 10**6:
+                raise zipfile.BadZipFile(f"it would unpack to {size / 1e9:.0f} GB")
             if not members:
-                yield Handed(whole, str(inside), "", problem="The archive holds no notebook.")
+                yield Handed(
+                    whole, str(inside), "", Notebook(problem="The archive holds no notebook.")
+                )
             for member in members:
                 yield _member(archive, member, inside, lesson, alone=len(members) == 1)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        yield Handed(whole, str(inside), "", problem=f"The archive can't be read: {error}.")
+        yield Handed(
+            whole, str(inside), "", Notebook(problem=f"The archive can't be read: {error}.")
+        )
 
 
 def _member(archive, member: zipfile.ZipInfo, inside, lesson: str, alone: bool) -> Handed:
@@ -270,19 +272,23 @@ def _member(archive, member: zipfile.ZipInfo, inside, lesson: str, alone: bool) 
     year, *rest = member.date_time
     modified = "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}".format(year, *rest)
     if any(part in SKIPPED for part in parts):
-        return Handed(student, shown, modified, problem="It is a copy that an editor made.")
+        return Handed(
+            student, shown, modified, Notebook(problem="It is a copy that an editor made.")
+        )
     if stat.S_ISLNK(member.external_attr >> 16):
-        return Handed(student, shown, modified, problem="It is a link, which is not followed.")
+        return Handed(
+            student, shown, modified, Notebook(problem="It is a link, which is not followed.")
+        )
     if member.file_size > LARGEST_MB * 10**6:
-        return Handed(student, shown, modified, problem=_too_large(member.file_size))
+        return Handed(student, shown, modified, Notebook(problem=_too_large(member.file_size)))
     try:
         with archive.open(member) as opened:
             content = opened.read(LARGEST_MB * 10**6 + 1)
     except Exception as error:  # encrypted, damaged, or packed in a way that Python lacks
-        return Handed(student, shown, modified, problem=f"It can't be read: {error}.")
+        return Handed(student, shown, modified, Notebook(problem=f"It can't be read: {error}."))
     if len(content) > LARGEST_MB * 10**6:
-        return Handed(student, shown, modified, problem=_too_large(len(content)))
-    return Handed(student, shown, modified, content)
+        return Handed(student, shown, modified, Notebook(problem=_too_large(len(content))))
+    return Handed(student, shown, modified, read_notebook(content))
 
 
 def _student(parts: Sequence[str], lesson: str) -> str:

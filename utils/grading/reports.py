@@ -132,7 +132,7 @@ def feedback_page(lesson: Lesson, graded: Graded) -> str:
         body.append(_exercise_section(exercise, mark))
     for essay in lesson.essays:
         answer = essay_answer(essay, graded)
-        body.append(f"<section><h2>{_text(essay.key)}: in words</h2>")
+        body.append(f"<section><h2>{_number_of(essay.key)}: in words</h2>")
         body.append(_pre(answer) if answer else "<p>There is no answer in its cell.</p>")
         body.append("</section>")
     return _page(f"Feedback: {lesson.title}", body)
@@ -140,17 +140,17 @@ def feedback_page(lesson: Lesson, graded: Graded) -> str:
 
 def _exercise_section(exercise, mark: Mark) -> str:
     parts = [
-        f"<section><h2>{_text(mark.key)}: {_text(exercise.title)}</h2>",
+        f"<section><h2>{_number_of(mark.key)}: {_text(exercise.title)}</h2>",
         f"<p>{SIGNS[mark.status]} {_text(mark.status)}: {_number(mark.points)} of "
         f"{_number(mark.of)} points</p>",
         f"<p>Asked: {_text(exercise.task)}</p>",
     ]
-    if mark.status != RIGHT:
+    if mark.status not in (RIGHT, NOT_ANSWERED):
         parts.append(_pre(mark.message))
-        if not mark.mistake:
-            parts.append(
-                "<p>Where to look: the hints unfold below the exercise's check in the lesson.</p>"
-            )
+    if mark.status != RIGHT and not mark.mistake:
+        parts.append(
+            "<p>Where to look: the hints unfold below the exercise's check in the lesson.</p>"
+        )
     return "\n".join([*parts, "</section>"])
 
 
@@ -176,7 +176,9 @@ def report_page(lesson: Lesson, batch: Sequence[Graded]) -> str:
     )
     if marked:
         points = [graded.points for graded in marked]
-        quarters = statistics.quantiles(points, n=4) if len(points) > 1 else [points[0]] * 3
+        quarters = (
+            statistics.quantiles(points, n=4, method="inclusive") if points[1:] else points * 3
+        )
         body.append(
             f"<p>Points of {_number(lesson.points)}: median {statistics.median(points):g}, the "
             f"middle half between {quarters[0]:g} and {quarters[2]:g}.</p>"
@@ -203,6 +205,7 @@ def _outcomes_figure(lesson: Lesson, marked: Sequence[Graded]) -> str:
             ax.barh(keys, row, left=left, color=colour, label=f"{SIGNS[status]} {status}")
         left = [a + b for a, b in zip(left, row, strict=True)]
     ax.invert_yaxis()
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     right = ", ".join(f"{key} {counts[key][RIGHT]}" for key in keys)
     return figure_html(
@@ -283,6 +286,11 @@ def _counts(marked: Sequence[Graded]) -> dict[str, Counter]:
         for mark in graded.marks:
             counts[mark.key][mark.status] += 1
     return counts
+
+
+def _number_of(key: str) -> str:
+    """An exercise as its lesson calls it: "Exercise 2.1" for "q2_1"."""
+    return f"Exercise {_text(key.removeprefix('q').replace('_', '.'))}"
 
 
 # --- HTML -------------------------------------------------------------------------------------
