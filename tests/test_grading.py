@@ -270,7 +270,21 @@ def test_bombs_links_and_damaged_archives_get_a_reason(tmp_path, monkeypatch):
     assert "link, which is not followed" in found.pop("link")
     assert "no file" in found.pop("pipe")
     assert "no file" in found.pop("folder")
+    assert "link, which is not followed" in found.pop("jack")
     assert found == {}
+
+
+def test_a_student_who_handed_in_something_else_is_listed_with_the_reason(tmp_path):
+    for name in ("kim/homework.pdf", "leo.tar.gz", "the class.csv", "mo/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    hand_in(tmp_path, "mo", solved())
+    hand_in(tmp_path, "kim", b"")
+    found = {s.student: s for s in submissions(tmp_path, STEM, lesson_exercises(2))}
+    assert found.keys() == {"kim", "leo.tar", "mo"}
+    assert found["leo.tar"].problem.startswith("It is neither a notebook (.ipynb) nor")
+    assert found["kim"].problem == "The file is empty."
+    assert (found["mo"].problem, found["mo"].notes) == ("", ())
 
 
 def test_the_folder_itself_may_be_reached_by_a_link(tmp_path):

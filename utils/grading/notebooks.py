@@ -23,6 +23,8 @@ from utils.wire import WireError, read_json
 LARGEST_MB = 50  # of one notebook; its outputs are most of that
 MOST_FILES, MOST_MB = 5000, 5000  # in one archive, unpacked
 DEEPEST = 4  # folders below a student's own
+OTHER_ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz")
+NO_NOTEBOOK = "It is neither a notebook (.ipynb) nor an archive of notebooks (.zip)."
 SKIPPED = (".ipynb_checkpoints", "__MACOSX", ".git")
 
 
@@ -168,14 +170,14 @@ def _choose(files: list[Handed], exercises: Sequence[Exercise]) -> Submission:
         else:
             problems.append((handed, notebook.problem or _no_answer(notebook, exercises)))
     if not fitting:
-        handed, problem = problems[-1]
+        handed, problem = max(problems, key=lambda one: one[1] != NO_NOTEBOOK)
         return Submission(student, handed.shown, Notebook(), problem)
     handed, notebook = fitting[-1]
     others = [other.shown for other, _ in fitting[:-1]]
     notes = [f"{len(others)} older notebooks of the same lesson: {', '.join(others)}"] * bool(
         others
     )
-    notes += [f"{other.shown}: {problem}" for other, problem in problems]
+    notes += [f"{o.shown}: {problem}" for o, problem in problems if problem != NO_NOTEBOOK]
     return Submission(student, handed.shown, notebook, notes=tuple(notes))
 
 
@@ -215,14 +217,19 @@ def _files(folder: Path, lesson: str) -> Iterator[Handed]:
         if any(part in SKIPPED for part in inside.parts) or len(inside.parts) > DEEPEST + 1:
             continue
         suffix = path.suffix.lower()
-        if suffix not in (".ipynb", ".zip"):
-            continue
         student, shown = _student(inside.parts, lesson), str(inside)
+        known = suffix in (".ipynb", ".zip")
+        if path.is_dir() and not path.is_symlink() and not known:
+            continue
+        if len(inside.parts) == 1 and not (known or path.is_dir() or suffix in OTHER_ARCHIVES):
+            continue  # a list of the class, a note of the instructor's
         steps = range(1, len(inside.parts) + 1)
         if any(folder.joinpath(*inside.parts[:step]).is_symlink() for step in steps):
             yield Handed(
                 student, shown, "", Notebook(problem="It is a link, which is not followed.")
             )
+        elif not known:
+            yield Handed(student, shown, "", Notebook(problem=NO_NOTEBOOK))
         elif suffix == ".zip":
             yield from _archive(path, inside, lesson)
         else:
