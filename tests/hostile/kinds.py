@@ -100,7 +100,13 @@ KINDS = {
         "os.kill(os.getppid(), 19)\nimport time\ntime.sleep(99)", "stopped"
     ),
     "reads its parent's memory": when_called(
-        "return open(f'/proc/{os.getppid()}/mem', 'rb').read(8)", "wrong"
+        "return open(f'/proc/{os.getppid()}/mem', 'rb').read(8)", "wrong", "PermissionError"
+    ),
+    "traces its parent": when_called(
+        "import ctypes\nattached = ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0)\n"
+        "raise ValueError(f'attached: {attached}')",
+        "wrong",
+        "attached: -1",
     ),
     "closes every file": when_called(
         "os.closerange(0, 4096)\nreturn [0]", "stopped", "ended before there was an answer"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import select
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ SECONDS_TO_START = 60.0
 SECONDS_TO_END = 0.5
 SECONDS_OF_GRACE = 5.0  # in which the jail must speak after an answer's time is over
 SECONDS_BETWEEN_LOOKS = 0.2  # at the memory of all processes together
+FIRST_USER = 1_900_000_000  # far above the users that a system has
 ALL_PROCESSES = 1.5  # times the memory of one
 LINE_BYTES = 1 << 16  # of a reply, beside what the answer's own process says
 
@@ -188,6 +190,8 @@ class Jail:
 def _for_inside(limits: Limits, jailed: bool) -> dict:
     return {
         "jailed": jailed,
+        # Of its own for each jail, since the limit of processes counts those of a user.
+        "user": FIRST_USER + secrets.randbelow(10**6),
         "memory_bytes": int(1e9 * limits.memory_gb),
         "file_bytes": limits.files_mb * 10**6,
         "processes": limits.processes if jailed else -1,
