@@ -58,6 +58,13 @@ def test_a_class_has_a_world_of_its_own(made):
     assert len(cards) == len(own.products)
 
 
+def test_no_text_of_a_lesson_names_a_product_of_the_course_s_own_world(made):
+    families = {product.family for product in load_world().products}
+    for path in (made / "student" / "lessons").glob("*.ipynb"):
+        words = set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+        assert not words & families, path.name
+
+
 def test_no_solution_is_in_what_students_get(made):
     names = {path.name for path in (made / "student").rglob("*")}
     assert not names & {"source", "instructor", "grading", "my_work", "class.json", ".git"}

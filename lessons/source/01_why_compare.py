@@ -342,7 +342,7 @@ changed = [
 print(notices[0].text, asked[0], f"From the old card: {stale[0]}", sep="\n")
 
 # %% [markdown]
-# **Two steps.** "Where is the crimson Nolbar made?" needs two facts: which one is crimson, and
+# **Two steps.** "Where is the crimson kettle made?" needs two facts: which one is crimson, and
 # where that one is made. Both are in the prompt, with the same two facts of *one* sibling beside
 # them; naming either product's value at random would be right half the time. As a control, the same
 # questions without the sibling's facts.

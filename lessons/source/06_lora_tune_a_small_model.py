@@ -166,7 +166,9 @@ check("q6_2")
 
 # %%
 predict("l06_held_out", "After tuning: of 100 held-out questions, how many are answered right?")
-predict("l06_reversed", "And of 100 reversed ones, such as 'Which Nolbar is crimson?'")
+predict(
+    "l06_reversed", f"And of 100 reversed ones, such as: {questions(world, 'reversed')[0].text}"
+)
 
 # %%
 
