@@ -100,13 +100,15 @@ def as_html(steps: Sequence[Step], titles: dict[int, tuple[str, str]]) -> str:
         )
         rows.append(
             f'<tr><td style="text-align: left">{link}</td>'
-            f'<td style="white-space: nowrap">{signs}</td><td>{_count(own)}</td></tr>'
+            f'<td style="text-align: left; white-space: nowrap">{signs}</td>'
+            f"<td>{_count(own)}</td></tr>"
         )
     return (
         f'<p><progress max="{len(steps)}" value="{done}" style="width: 16em">{done}</progress> '
         f"{_count(steps)} exercises solved</p>"
         '<table><thead><tr><th style="text-align: left">lesson</th>'
-        f"<th>exercises</th><th>solved</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        '<th style="text-align: left">exercises</th><th>solved</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
         f"<p>{SOLVED} solved, {TRIED} tried, {OPEN} open. {html.escape(_next(steps))}</p>"
     )
 
