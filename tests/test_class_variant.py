@@ -123,6 +123,9 @@ def test_some_lessons_only(tmp_path):
     student, sealed = make_class(SEED, tmp_path / "new", ["01", "02"], hidden=5)
     notebooks = sorted(path.name for path in (student / "lessons").glob("*.ipynb"))
     assert notebooks == ["01_why_compare.ipynb", "02_build_a_retriever.ipynb"]
+    code = "from utils.progress_page import progress; progress()"
+    lines = in_student_course(tmp_path / "new", code).splitlines()
+    assert [line[:2] for line in lines[1:3]] == ["01", "02"] and lines[3] == "All     0 of 7"
     assert hidden_seed(sealed) == 5
 
 

@@ -107,15 +107,20 @@ def _write_student(folder: Path, seed: int, sources: Sequence[Path]) -> None:
         text = build(path, FOR_STUDENTS)
         write_whole(folder / "lessons" / f"{path.stem}.ipynb", text)
     save_world(make_world(seed), folder / DEFAULT_FOLDER.relative_to(COURSE))
-    _keep_exercises(folder / "utils" / "exercises")
+    _keep_exercises(folder / "utils" / "exercises", sources)
     names = ", ".join(path.stem for path in sources)
     readme = README.format(lessons=names, example=f"{sources[-1].stem}.ipynb")
     write_whole(folder / "README.md", readme)
 
 
-def _keep_exercises(folder: Path) -> None:
+def _keep_exercises(folder: Path, sources: Sequence[Path]) -> None:
+    """Of the lessons that the class has, what is right; of the others nothing."""
+    kept = {int(path.name[:2]) for path in sources}
     for path in folder.glob("lesson_[0-9][0-9].py"):
         lesson = int(path.stem.removeprefix("lesson_"))
+        if lesson not in kept:
+            path.unlink()
+            continue
         write_whole(path, MODULE.format(lesson=lesson))
         write_whole(path.with_suffix(".json"), keep_exercises(lesson_exercises(lesson)))
 
