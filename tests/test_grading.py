@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -395,7 +396,7 @@ def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path):
 def test_two_batches_at_once_come_to_the_same(tmp_path):
     a_class(tmp_path / "in", 6)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / SEED_FILE).write_text('{"seed": 5}')
+    (tmp_path / "out" / SEED_FILE).write_text(json.dumps({"seed": 5, "lesson": STEM}))
     call = [sys.executable, "-m", "utils.grading", "grade", str(tmp_path / "in")]
     call += ["--lesson", "02", "--out", str(tmp_path / "out")]
     both = [subprocess.Popen(call, cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(2)]
@@ -506,11 +507,64 @@ def test_python_may_lie_below_the_folder_that_answers_write_into(monkeypatch):
     [
         (["--lesson", "77"], "There is no lesson 77. There are: 00_start_here"),
         (["--lesson", "02", "--seed", "0"], "0 draws the public inputs"),
+        (["--lesson", "02", "--workers", "0"], "--workers must be more than 0, not 0"),
+        (["--lesson", "02", "--seconds", "-1"], "--seconds must be more than 0"),
     ],
 )
 def test_what_can_t_be_is_said(tmp_path, capsys, more, said):
     assert main(["grade", str(tmp_path), "--out", str(tmp_path / "out"), *more]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ('{"seed": 4, "lesson": "03_rag_pipeline"}', "holds the marks of 03_rag_pipeline; name"),
+        ("{", "is damaged. Give the seed of the hidden inputs"),
+        ('{"seed": 4}', "is damaged"),
+        ('{"seed": "x", "lesson": "02"}', "is damaged"),
+    ],
+)
+def test_marks_of_another_lesson_are_not_overwritten(tmp_path, capsys, kept, said):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / SEED_FILE).write_text(kept)
+    call = ["grade", str(tmp_path / "in"), "--lesson", "02", "--out", str(tmp_path / "out")]
+    assert main(call) == 2
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "out" / SEED_FILE).read_text() == kept
+
+
+@needs_jail
+def test_a_worker_that_is_lost_costs_its_notebook_only(tmp_path, monkeypatch):
+    """The cluster gives up one notebook; the next run grades it."""
+    from utils.grading import batch
+
+    a_class(tmp_path / "in", 2)
+    real = batch._cluster
+
+    @contextlib.contextmanager
+    def failing(workers, scheduler):
+        with real(workers, scheduler) as client:
+            first = client.map
+
+            def some_fail(function, units, **options):
+                def lost(unit):
+                    if "# 0" in "".join(unit[1].code):
+                        raise RuntimeError("the worker died")
+                    return function(unit)
+
+                return first(lost, units, **options)
+
+            client.map = some_fail
+            yield client
+
+    monkeypatch.setattr(batch, "_cluster", failing)
+    marks = grade(tmp_path / "in", tmp_path / "out", "--workers", "2")
+    assert marks["s00"]["points"] == "" and "the worker died" in marks["s00"]["why"]
+    assert marks["s01"]["points"] == "8"
+    monkeypatch.setattr(batch, "_cluster", real)
+    assert grade(tmp_path / "in", tmp_path / "out")["s00"]["points"] == "8"
 
 
 def test_a_folder_that_is_empty_or_not_there_is_said(tmp_path, capsys):

@@ -54,7 +54,8 @@ SEALED_README = """# For the instructor only
 
 Give students `student/` and keep this folder. To mark a lesson, from the course's own folder:
 
-    python -m utils.grading grade SUBMISSIONS/ --lesson {lesson} --out marks/ --variant {folder}
+    .venv/bin/python -m utils.grading grade SUBMISSIONS/ --lesson {lesson} \\
+        --out marks/{lesson}/ --variant {folder}
 
 The guide is `lessons/instructor/README.md` in the course.
 """

@@ -246,7 +246,7 @@ KINDS = {
         "open('/course/utils/stats.py', 'w').write('x')", "wrong", "Read-only"
     ),
     "removes all it can": when_called(
-        "import shutil\nfor p in ('/course', '/usr', '/tmp', '/root', '/work', '/'):\n"
+        "import shutil\nfor p in ('/course', '/usr', '/tmp', '/root', '/home', '/'):\n"
         "    shutil.rmtree(p, ignore_errors=True)\nreturn [0]",
         "wrong|stopped",
     ),

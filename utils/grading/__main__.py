@@ -15,7 +15,7 @@ from utils.grading.lessons import load_lesson
 from utils.grading.marking import PUBLIC_SEED, Marking
 from utils.work import write_whole
 
-SEED_FILE = "hidden_seed.json"  # beside the marks, so that a batch that goes on has the same one
+SEED_FILE = "hidden_seed.json"  # beside the marks: a batch that goes on has the same one
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,9 +85,12 @@ def _variant(options: argparse.Namespace) -> int:
 
 def _grade(options: argparse.Namespace) -> int:
     lesson = load_lesson(options.lesson)
+    for name in ("seconds", "memory", "workers"):
+        if not getattr(options, name) > 0:
+            raise ValueError(f"--{name} must be more than 0, not {getattr(options, name)}.")
     limits = Limits(seconds=options.seconds, memory_gb=options.memory)
     given = _sealed_seed(options.variant) if options.variant else options.seed
-    marking = Marking(_hidden_seed(given, options.out), limits, options.trusted)
+    marking = Marking(_hidden_seed(given, options.out, lesson.stem), limits, options.trusted)
     if options.trusted:
         print("Trusted: the notebooks run without a jail, with all your rights.", file=sys.stderr)
     where = options.workers, options.scheduler
@@ -115,17 +118,32 @@ def _sealed_seed(sealed: Path) -> int:
     return hidden_seed(sealed)
 
 
-def _hidden_seed(given: int | None, out: Path) -> int:
-    """The seed of the hidden inputs: as given, else as before, else drawn now; kept in `out`."""
+def _hidden_seed(given: int | None, out: Path, lesson: str) -> int:
+    """The seed of the hidden inputs: as given, else as before, else drawn now; kept in `out`.
+
+    Raises ValueError for the public seed, and where `out` holds another lesson's marks.
+    """
     kept = out / SEED_FILE
-    if given is None and kept.is_file():
-        return int(json.loads(kept.read_text(encoding="utf-8"))["seed"])
-    seed = given if given is not None else 1 + secrets.randbelow(10**6)
+    before = _read_seed_file(kept) if kept.is_file() else {"lesson": lesson}
+    if before["lesson"] != lesson:
+        raise ValueError(f"{out} holds the marks of {before['lesson']}; name another --out.")
+    seed = given if given is not None else before.get("seed", 1 + secrets.randbelow(10**6))
     if seed == PUBLIC_SEED:
         raise ValueError(f"{PUBLIC_SEED} draws the public inputs; take another seed.")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, json.dumps({"seed": seed}) + "\n")
+    write_whole(kept, json.dumps({"seed": seed, "lesson": lesson}) + "\n")
     return seed
+
+
+def _read_seed_file(path: Path) -> dict:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {"seed": int(kept["seed"]), "lesson": str(kept["lesson"])}
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"{path} is damaged. Give the seed of the hidden inputs with --seed or --variant and "
+            "remove that file, or name another --out."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -120,8 +120,13 @@ def _marked(
         from distributed import as_completed
 
         futures = client.map(lambda unit: mark_unit(*unit), units, pure=False)
+        names = dict(zip(futures, notebooks, strict=True))
         for future in as_completed(futures):
-            yield future.result()
+            error = future.exception()
+            if isinstance(error, JailError):
+                raise error
+            # A worker may be lost, with the notebook that it had; the others go on.
+            yield (names[future], {"failed": str(error)}) if error else future.result()
 
 
 @contextlib.contextmanager
