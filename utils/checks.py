@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from utils.display import show_message
-from utils.judging import Exercise, Mistake, Result, judge
+from utils.judging import PUBLIC_SEED, Exercise, Mistake, Result, judge
 from utils.work import update_kept
 
 __all__ = ["Exercise", "Mistake", "Result", "check", "check_answer"]
@@ -21,7 +21,7 @@ PROGRESS_FILE = "progress.json"
 GRADING_VARIABLE = "INSIDE_OUTSIDE_GRADING"  # set where a stranger's answer runs for marks
 
 
-def check(key: str, namespace: dict[str, Any] | None = None, seed: int = 0) -> None:
+def check(key: str, namespace: dict[str, Any] | None = None, seed: int = PUBLIC_SEED) -> None:
     """Check the answer to exercise `key` in the notebook's variables and say what is wrong with it.
 
     `namespace`: the variables to look in; by default the notebook's, or the caller's outside one.
@@ -43,7 +43,7 @@ def check(key: str, namespace: dict[str, Any] | None = None, seed: int = 0) -> N
         show_message(problem, good=False)
 
 
-def check_answer(key: str, namespace: dict[str, Any], seed: int = 0) -> Result:
+def check_answer(key: str, namespace: dict[str, Any], seed: int = PUBLIC_SEED) -> Result:
     """Judge the answer to exercise `key` found in `namespace`; shows and keeps nothing."""
     from utils.exercises import find
 

@@ -19,6 +19,13 @@ from dataclasses import dataclass, field
 
 from utils.differences import difference, short
 
+PUBLIC_SEED = 0  # draws the inputs of a lesson's own check
+
+
+def exercise_number(key: str) -> str:
+    """An exercise's number as its lesson has it: "2.1" for "q2_1"."""
+    return key.removeprefix("q").replace("_", ".")
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -125,7 +132,7 @@ def _new_key(exercise: Exercise, seed: int) -> AnswerKey:
     return AnswerKey(exercise, cases, made[0], made[1:])
 
 
-def judge(exercise: Exercise, answer: object, seed: int = 0) -> Result:
+def judge(exercise: Exercise, answer: object, seed: int = PUBLIC_SEED) -> Result:
     """Judge `answer` (a function, or a value for kind "value") on the inputs of `seed`."""
     key = answer_key(exercise, seed)
     named = exercise.function, exercise.kind, exercise.task

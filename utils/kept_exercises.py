@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils import observing
-from utils.judging import Exercise, Mistake, Outcome, answer_key
+from utils.judging import PUBLIC_SEED, Exercise, Mistake, Outcome, answer_key
 from utils.wire import pack, pack_outcome, unpack, unpack_outcome
 
 PLAIN = ("key", "title", "function", "task", "points", "tolerance", "kind")
-PUBLIC_SEED = 0
 
 MODULE = '''"""Exercises of lesson {lesson:02d}: what is right lies beside; no solution does."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from utils.checks import PROGRESS_FILE
 from utils.display import show_text
 from utils.exercises import all_exercises
+from utils.judging import exercise_number
 from utils.work import read_kept
 
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
@@ -55,7 +56,7 @@ def read_steps() -> list[Step]:
     for exercise in all_exercises():
         entry = kept.get(exercise.key)
         entry = entry if isinstance(entry, dict) else {}
-        number = exercise.key[1:].replace("_", ".")
+        number = exercise_number(exercise.key)
         tries = entry.get("tries", 0)
         tries = tries if isinstance(tries, int) else 0
         steps.append(

@@ -75,12 +75,16 @@ def update_kept(name: str, change: Callable[[dict[str, Any]], None]) -> str:
     return ""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all; what UTF-8 lacks becomes a question mark."""
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write `text` to `path` whole or not at all; what UTF-8 lacks becomes a question mark.
+
+    mode: who may read it; by default nobody else.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(text)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ import nbformat
 
 from lessons.source.frame import frame_problems
 from lessons.source.student import SELF_STUDY, SourceError, Variant, make_variant
+from utils import work
 
 SOURCES = Path(__file__).resolve().parent
 LESSONS = SOURCES.parent
@@ -79,16 +78,8 @@ def measured_words(lesson: str, measured: Path = MEASURED) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write `text` to `path` whole or not at all, for everybody to read."""
+    work.write_whole(path, text, mode=0o644)
 
 
 def differences(

@@ -12,7 +12,8 @@ from pathlib import Path
 from utils.grading import batch, gradebook, reports
 from utils.grading.jail import JailError, Limits
 from utils.grading.lessons import load_lesson
-from utils.grading.marking import PUBLIC_SEED, Marking
+from utils.grading.marking import Marking
+from utils.judging import PUBLIC_SEED
 from utils.work import write_whole
 
 SEED_FILE = "hidden_seed.json"  # beside the marks: a batch that goes on has the same one

@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from utils import wire
+from utils import observing, wire
 from utils.judging import Outcome, as_function, call
 
 PR_SET_DUMPABLE = 4  # of Linux's prctl(2)
@@ -193,7 +193,7 @@ def _try(task: dict, namespace: dict) -> dict:
             named = task["function"], task["kind"], task["task"]
             function, problem = as_function(*named, namespace[task["function"]], cases[0])
         if not problem:
-            observe = _find(task["observe"])
+            observe = task["observe"] and getattr(observing, task["observe"])
             outcomes = [_packed(call(function, case, observe)) for case in cases]
             name_missing = any(outcome["error"] == "NameError" for outcome in outcomes)
     except BaseException as error:
@@ -251,14 +251,6 @@ def _is_definition(part: ast.stmt) -> bool:
     except (ValueError, TypeError, RecursionError, MemoryError):
         return False
     return True
-
-
-def _find(name: str | None) -> Callable | None:
-    """The function "module:name" of ours."""
-    if name is None:
-        return None
-    module, function = name.split(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def _first_words(error: BaseException) -> str:

@@ -14,9 +14,16 @@ from dataclasses import asdict, dataclass, field, replace
 from utils import wire
 from utils.grading.jail import Broken, Jail, Limits
 from utils.grading.notebooks import Found, Notebook, find_answer
-from utils.judging import AnswerKey, Exercise, Outcome, Result, answer_key, verdict
+from utils.judging import (
+    PUBLIC_SEED,
+    AnswerKey,
+    Exercise,
+    Outcome,
+    Result,
+    answer_key,
+    verdict,
+)
 
-PUBLIC_SEED = 0
 RIGHT, WRONG, NOT_ANSWERED, MISSING, STOPPED = (
     "right",
     "wrong",
@@ -132,7 +139,7 @@ def _task(notebook: Notebook, found: Found, key: AnswerKey, marking: Marking) ->
         "code": found.source,
         "others": [source for source in notebook.code if source != found.source],
         "cases": [wire.pack(case) for case in key.cases],
-        "observe": observe and f"{observe.__module__}:{observe.__name__}",
+        "observe": observe and observe.__name__,
         "seconds": marking.limits.seconds,
     }
 

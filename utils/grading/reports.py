@@ -19,6 +19,7 @@ from pathlib import Path
 from utils.grading.batch import Graded
 from utils.grading.lessons import Essay, Lesson
 from utils.grading.marking import MISSING, NOT_ANSWERED, RIGHT, STATUSES, STOPPED, WRONG, Mark
+from utils.judging import exercise_number
 from utils.work import write_whole
 
 MARKS, REPORT, FOR_A_PERSON, FEEDBACK = "marks.csv", "report.html", "for_a_person.html", "feedback"
@@ -132,7 +133,7 @@ def feedback_page(lesson: Lesson, graded: Graded) -> str:
         body.append(_exercise_section(exercise, mark))
     for essay in lesson.essays:
         answer = essay_answer(essay, graded)
-        body.append(f"<section><h2>{_number_of(essay.key)}: in words</h2>")
+        body.append(f"<section><h2>Exercise {exercise_number(essay.key)}: in words</h2>")
         body.append(_pre(answer) if answer else "<p>There is no answer in its cell.</p>")
         body.append("</section>")
     return _page(f"Feedback: {lesson.title}", body)
@@ -140,7 +141,7 @@ def feedback_page(lesson: Lesson, graded: Graded) -> str:
 
 def _exercise_section(exercise, mark: Mark) -> str:
     parts = [
-        f"<section><h2>{_number_of(mark.key)}: {_text(exercise.title)}</h2>",
+        f"<section><h2>Exercise {exercise_number(mark.key)}: {_text(exercise.title)}</h2>",
         f"<p>{SIGNS[mark.status]} {_text(mark.status)}: {_number(mark.points)} of "
         f"{_number(mark.of)} points</p>",
         f"<p>Asked: {_text(exercise.task)}</p>",
@@ -286,11 +287,6 @@ def _counts(marked: Sequence[Graded]) -> dict[str, Counter]:
         for mark in graded.marks:
             counts[mark.key][mark.status] += 1
     return counts
-
-
-def _number_of(key: str) -> str:
-    """An exercise as its lesson calls it: "Exercise 2.1" for "q2_1"."""
-    return f"Exercise {_text(key.removeprefix('q').replace('_', '.'))}"
 
 
 # --- HTML -------------------------------------------------------------------------------------
