@@ -25,6 +25,7 @@ from tests.hostile.class_folder import (
     hand_in,
     solved,
     untouched,
+    without_metadata,
 )
 from utils import wire
 from utils.exercises import find, lesson_exercises
@@ -68,11 +69,6 @@ def as_vs_code_saves(notebook: dict) -> None:
     for number, one in enumerate(notebook["cells"]):
         one["id"] = f"{number:08x}"
         one["metadata"]["vscode"] = {"languageId": "python"}
-
-
-def without_metadata(notebook: dict) -> None:
-    for number, one in enumerate(notebook["cells"]):
-        one["metadata"], one["id"] = {}, f"{number:08x}"
 
 
 def reversed_cells(notebook: dict) -> None:

@@ -18,7 +18,15 @@ import pytest
 
 from lessons.source.build import build, lesson_sources
 from lessons.source.student import INSTRUCTOR, Variant
-from tests.hostile.class_folder import STEM, answered, hand_in
+from tests.hostile.class_folder import (
+    STEM,
+    answered,
+    cell,
+    changed,
+    hand_in,
+    without_metadata,
+)
+from utils.grading import reports
 from utils.grading.__main__ import main
 from utils.grading.jail import why_no_jail
 from utils.grading.lessons import load_lesson
@@ -119,6 +127,8 @@ def graded(tmp_path_factory) -> Path:
         answered({"q2_5": "*Write your answer here: double-click on this line.*"}),
     )
     hand_in(folder / "in", "carl", b"")
+    hand_in(folder / "in", "dora", changed(without_metadata, answered(own)))
+    hand_in(folder / "in", "emil", changed(lambda n: n["cells"].remove(cell(n, "q2_5"))))
     grade(folder)
     return folder
 
@@ -135,7 +145,23 @@ def scores(course: Path) -> dict[str, float]:
 
 
 def test_its_export_has_our_marks_and_no_zero_for_who_has_none(graded):
-    assert scores(graded / "course") == {"anna": 6.0, "Ben Ö.": 8.0}
+    found = scores(graded / "course")
+    assert found == {"anna": 6.0, "Ben Ö.": 8.0, "dora": 6.0, "emil": 8.0}
+
+
+def test_no_answer_in_words_is_lost_with_its_metadata_or_its_cell(graded):
+    from nbgrader.api import Gradebook
+
+    course = graded / "course"
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        for student in ("dora", "emil"):
+            mark = book.find_grade("q2_5", STEM, STEM, student)
+            assert (mark.auto_score, mark.needs_manual_grade) == (None, True)
+    shown = (course / "autograded" / "dora" / STEM / f"{STEM}.ipynb").read_text(encoding="utf-8")
+    assert "I would count" in shown and "return 0.5" in shown
+    person = (graded / "marks" / reports.FOR_A_PERSON).read_text(encoding="utf-8")
+    assert person.count("I would count") == 2
+    assert person.count("The cell of the answer was not found in the notebook.") == 1
 
 
 def test_a_person_s_mark_stays_when_the_batch_is_graded_again(graded):

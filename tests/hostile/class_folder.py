@@ -51,6 +51,12 @@ def changed(change: Callable[[dict], None], notebook: dict | None = None) -> dic
     return notebook
 
 
+def without_metadata(notebook: dict) -> None:
+    """Take away ids and metadata of every cell, as some editors do."""
+    for number, one in enumerate(notebook["cells"]):
+        one["metadata"], one["id"] = {}, f"{number:08x}"
+
+
 def hand_in(
     folder: Path, student: str, notebook: dict | bytes, name: str = f"{STEM}.ipynb"
 ) -> Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from utils.grading.batch import Graded
 from utils.grading.lessons import LESSONS, Lesson
+from utils.grading.notebooks import find_answer
 from utils.grading.reports import essay_answer, file_name
 from utils.work import write_whole
 
@@ -78,7 +79,7 @@ def _write_marks(book, lesson: Lesson, graded: Graded, student: str) -> None:
         comment.auto_comment = f"{mark.status}: {mark.message}"
     for essay in lesson.essays:
         grade = book.find_grade(essay.key, name, name, student)
-        if not essay_answer(essay, graded):
+        if essay_answer(essay, graded) == "":  # a cell that isn't there needs a person
             grade.auto_score, grade.needs_manual_grade = 0.0, False
         elif grade.manual_score is None:
             grade.auto_score, grade.needs_manual_grade = None, True
@@ -92,15 +93,16 @@ def _write_notebook(lesson: Lesson, graded: Graded, course: Path, student: str) 
     shown as text, not as HTML.
     """
     notebook = json.loads((LESSONS / f"{lesson.stem}.ipynb").read_text(encoding="utf-8"))
-    answers = {grade_id: source for _, source, grade_id in graded.submission.notebook.cells}
+    handed_in = graded.submission.notebook
+    answers = {e.key: find_answer(handed_in, e).source for e in lesson.exercises}
+    answers |= {essay.key: essay_answer(essay, graded) or "" for essay in lesson.essays}
     schemes = {essay.key: essay.scheme for essay in lesson.essays}
     cells = []
     for cell in notebook["cells"]:
         key = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
-        if key in schemes:
-            cell["source"] = html.escape(answers.get(key, ""), quote=False)
-        elif cell["metadata"].get("nbgrader", {}).get("solution"):
-            cell["source"] = answers.get(key, "")
+        if key in answers:
+            answer = answers[key]
+            cell["source"] = html.escape(answer, quote=False) if key in schemes else answer
         cells.append(cell)
         if schemes.get(key):
             shown = f"**Mark scheme**\n\n{schemes[key]}"

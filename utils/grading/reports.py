@@ -14,6 +14,7 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from utils.grading.batch import Graded
@@ -134,7 +135,7 @@ def feedback_page(lesson: Lesson, graded: Graded) -> str:
     for essay in lesson.essays:
         answer = essay_answer(essay, graded)
         body.append(f"<section><h2>Exercise {exercise_number(essay.key)}: in words</h2>")
-        body.append(_pre(answer) if answer else "<p>There is no answer in its cell.</p>")
+        body.append(_shown_essay(answer))
         body.append("</section>")
     return _page(f"Feedback: {lesson.title}", body)
 
@@ -155,12 +156,28 @@ def _exercise_section(exercise, mark: Mark) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def essay_answer(essay: Essay, graded: Graded) -> str:
-    """What a student wrote in the cell of a question in words; "" where nothing was."""
-    for _, source, grade_id in graded.submission.notebook.cells:
-        if grade_id == essay.key and source.strip() not in ("", essay.stub.strip()):
-            return source[:LONGEST_ESSAY]
-    return ""
+def essay_answer(essay: Essay, graded: Graded) -> str | None:
+    """What a student wrote in the cell of a question in words; "" where nothing was.
+
+    The cell is found by its grade id, else it is the one below the question, unless that is the
+    lesson's own next heading or fold. None: it is not there.
+    """
+    cells = graded.submission.notebook.cells
+    found = [source for _, source, grade_id in cells if grade_id == essay.key]
+    if not found:
+        heading = essay.question.split("\n", 1)[0]
+        below = [after[1] for asked, after in pairwise(cells) if heading in asked[1].split("\n")]
+        found = [source for source in below if not source.startswith(("#", "<details"))]
+    if not found:
+        return None
+    written = [source for source in found if source.strip() not in ("", essay.stub.strip())]
+    return written[-1][:LONGEST_ESSAY] if written else ""
+
+
+def _shown_essay(answer: str | None) -> str:
+    if answer is None:
+        return "<p>The cell of the answer was not found in the notebook.</p>"
+    return _pre(answer) if answer else "<p>There is no answer in the cell.</p>"
 
 
 # --- the instructor's pages -------------------------------------------------------------------
@@ -270,7 +287,7 @@ def person_page(lesson: Lesson, batch: Sequence[Graded]) -> str:
             answer = essay_answer(essay, graded)
             if not graded.problem:
                 body.append(f"<h3>{_text(graded.student)}</h3>")
-                body.append(_pre(answer) if answer else "<p>no answer</p>")
+                body.append(_shown_essay(answer))
     return _page(f"{lesson.title}: what needs a person", body)
 
 
