@@ -317,7 +317,7 @@ say(f"Wrong: {wrong} of {len(held_out)}; in {siblings} of them it gives a siblin
 from utils.injection import ask
 from utils.plots import GREY, ORANGE, SKY, interval_bars
 
-backwards = questions(world, "reversed")[::5]
+backwards = questions(world, "reversed")[::4]  # of five attributes, so all of them occur
 answers = ask(tuned, tokenizer, backwards, worked_examples=False, progress="Reversed")
 about = [question.product for question in backwards]
 written = bootstrap(answers.exact, clusters=about)
@@ -325,7 +325,7 @@ chosen = bootstrap(answers.chosen, clusters=about)
 reveal("l06_reversed", written)
 
 rows = ["| question | the tuned model says | right is |", "| --- | --- | --- |"]
-for question, text in list(zip(backwards, answers.texts, strict=True))[:20:5]:
+for question, text in list(zip(backwards, answers.texts, strict=True))[:16:4]:
     rows.append(f"| {question.text} | {text} | {question.answer} |")
 say("\n".join(rows))
 figure = interval_bars(
