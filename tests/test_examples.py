@@ -60,11 +60,12 @@ def test_a_batch_is_split_where_it_has_too_many_tokens():
 def test_packed_examples_stand_one_after_another_each_from_position_zero():
     encoded = encode(Letters(), EXAMPLES, CONTEXT)
     packed = pack(encoded)
-    assert packed.token_ids.shape == packed.positions.shape == (1, sum(map(len, encoded)))
+    read = sum(map(len, encoded)) - len(encoded)  # the last token of each is only predicted
+    assert packed.token_ids.shape == packed.positions.shape == (1, read)
     start = 0
     for example in encoded:
-        here = slice(start, start + len(example))
-        assert torch.equal(packed.token_ids[0, here], example.token_ids)
-        assert torch.equal(packed.labels[here], example.labels)
-        assert packed.positions[0, here].tolist() == list(range(len(example)))
-        start += len(example)
+        here = slice(start, start + len(example) - 1)
+        assert torch.equal(packed.token_ids[0, here], example.token_ids[:-1])
+        assert torch.equal(packed.labels[here], example.labels[1:])
+        assert packed.positions[0, here].tolist() == list(range(len(example) - 1))
+        start = here.stop

@@ -33,6 +33,11 @@ class Encoded:
         return len(self.token_ids)
 
     @property
+    def read(self) -> torch.Tensor:
+        """The tokens that the model reads: nothing is predicted from the last one."""
+        return self.token_ids[:-1]
+
+    @property
     def learnt(self) -> int:
         """How many of its tokens are learnt."""
         return int((self.labels != IGNORED).sum())
@@ -94,8 +99,9 @@ def split_by_tokens(batch: Sequence[int], lengths: Sequence[int], most: int) -> 
 class Packed:
     """Examples one after another in one row, so that nothing is padded.
 
-    token_ids, positions: (1, tokens); labels: (tokens,). Each example's positions begin at 0, by
-    which a transformers model knows that its tokens see their own example only.
+    token_ids, positions: (1, tokens); labels: (tokens,), for each token the one that follows. Each
+    example's positions begin at 0, by which a transformers model knows that its tokens see their
+    own example only.
     """
 
     token_ids: torch.Tensor
@@ -104,10 +110,14 @@ class Packed:
 
 
 def pack(encoded: Sequence[Encoded], device: torch.device | str = "cpu") -> Packed:
-    """Put the examples into one row on the device."""
-    token_ids = torch.cat([example.token_ids for example in encoded])
-    positions = torch.cat([torch.arange(len(example)) for example in encoded])
-    labels = torch.cat([example.labels for example in encoded])
+    """Put the examples into one row on the device.
+
+    A token is predicted from those before it: the first of an example is never learnt, and the last
+    is not read.
+    """
+    token_ids = torch.cat([example.read for example in encoded])
+    positions = torch.cat([torch.arange(len(example.read)) for example in encoded])
+    labels = torch.cat([example.labels[1:] for example in encoded])
     return Packed(token_ids[None].to(device), positions[None].to(device), labels.to(device))
 
 

@@ -136,14 +136,13 @@ def tune(
 def label_loss(model, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of the labels (nats), from what the last layer gives.
 
-    states: (tokens, width) and labels: (tokens,), examples one after another (`examples.pack`).
-    The vocabulary's logits, 49,152 numbers a token, are computed only where there is a label; where
+    states: (tokens, width) and labels: (tokens,), the tokens that follow (`examples.pack`). The
+    vocabulary's logits, 49,152 numbers a token, are computed only where there is a label; where
     labels are many, a few at a time, and once more on the way back instead of being kept.
     """
-    # The state at token t predicts token t + 1; the first token of an example is never learnt.
-    predicts_label = labels[1:] != IGNORED
-    wanted = labels[1:][predicts_label].split(LABELS_AT_ONCE)
-    parts = states[:-1][predicts_label].split(LABELS_AT_ONCE)
+    learnt = labels != IGNORED
+    wanted = labels[learnt].split(LABELS_AT_ONCE)
+    parts = states[learnt].split(LABELS_AT_ONCE)
     head = model.get_output_embeddings()
     if len(parts) == 1:
         return _summed_loss(head, parts[0], wanted[0]) / len(wanted[0])

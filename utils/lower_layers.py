@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from utils.examples import Encoded
+from utils.prefix_tree import prefix_trees
 
 KEEP_GB = 0.2  # hidden states that are kept in memory
-READ_AT_ONCE = 16  # examples in one batch
+READ_AT_ONCE = 256  # tokens that go through the layers together
 
 
 class KeptStates:
@@ -58,19 +58,25 @@ class KeptStates:
 def read_lower_layers(
     model, encoded: Sequence[Encoded], first: int, kept: KeptStates, progress: bool
 ) -> None:
-    """Fill `kept` with the hidden states that enter layer `first`, for each example."""
-    by_length = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
-    with tqdm(total=len(encoded), desc="Reading", unit="example", disable=not progress) as bar:
-        for start in range(0, len(by_length), READ_AT_ONCE):
-            indices = by_length[start : start + READ_AT_ONCE]
-            # Padding stands on the right, where a causal model's earlier tokens cannot see it.
-            rows = [encoded[index].token_ids for index in indices]
-            token_ids = pad_sequence(rows, batch_first=True).to(model.device)
-            with only_layers(model, slice(0, first), final_norm=False) as backbone:
-                states = backbone(input_ids=token_ids, use_cache=False).last_hidden_state
-            for index, row in zip(indices, states, strict=True):
-                kept[index].copy_(row[: len(encoded[index])])
-            bar.update(len(indices))
+    """Fill `kept` with the hidden states that enter layer `first`, for each example.
+
+    What examples share at their beginning, such as a product's name, is read once.
+    """
+    texts = [example.read.tolist() for example in encoded]
+    lower = only_layers(model, slice(0, first), final_norm=False)
+    bar = tqdm(total=len(encoded), desc="Reading", unit="example", disable=not progress)
+    with bar, lower as backbone:
+        for tree in prefix_trees(texts, READ_AT_ONCE):
+            mask = tree.attention_mask()[None, None].to(model.device, model.dtype)
+            states = backbone(
+                input_ids=torch.tensor([tree.token_ids], device=model.device),
+                position_ids=torch.tensor([tree.depths], device=model.device),
+                attention_mask=mask,
+                use_cache=False,
+            ).last_hidden_state[0]
+            for index, path in tree.paths.items():
+                kept[index].copy_(states[path])
+            bar.update(len(tree.paths))
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def kept_states(
 
     keep_gb: the size (10^9 bytes) beyond which it lies in a file, which is gone afterwards.
     """
-    lengths = [len(example) for example in encoded]
+    lengths = [len(example.read) for example in encoded]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         kept = KeptStates(lengths, model.config.hidden_size, model.dtype, 1e9 * keep_gb, folder)
         read_lower_layers(model, encoded, first, kept, progress)
