@@ -27,7 +27,7 @@ ROWS = (  # from the ground up
     | {"retention"},
     {"prompts", "inference", "scoring", "stats", "claims", "passages", "chunking", "ranking"}
     | {"faiss_index", "index_files", "vector_index", "retrieval", "package_docs", "kept_index"}
-    | {"onnx_encoder"},
+    | {"onnx_encoder", "prefix_tree"},
     {"abstain", "rag", "rerank", "routes", "rewrite", "ledger", "bad_cases", "world_needs"}
     | {"examples", "training", "lower_layers", "lora_product", "adapters", "lora", "full_tuning"},
     {"experiments", "injection", "repair", "tuning_ways", "settings_sweep"},

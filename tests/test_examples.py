@@ -35,17 +35,18 @@ def test_examples_that_cannot_be_learnt_are_named(examples, message):
         encode(Letters(), examples, CONTEXT)
 
 
-@pytest.mark.parametrize("count", [1, 4, 45])
-def test_every_example_is_met_once_an_epoch_in_an_order_of_the_seed(count):
+@pytest.mark.parametrize(("count", "drawn_from"), [(1, 1), (4, 4), (45, 45), (45, 12), (45, 1)])
+def test_an_epoch_meets_its_examples_equally_often_in_an_order_of_the_seed(count, drawn_from):
     def epoch(seed: int) -> list[list[int]]:
-        return list(batches(count, 4, torch.Generator().manual_seed(seed)))
+        return list(batches(count, 4, torch.Generator().manual_seed(seed), drawn_from))
 
     met = [index for batch in epoch(1) for index in batch]
-    assert sorted(met) == list(range(count))
-    assert max(len(batch) for batch in epoch(1)) <= 4
-    assert len(epoch(1)) == -(-count // 4)
+    times = [met.count(index) for index in range(drawn_from)]
+    assert sum(times) == len(met) == count
+    assert max(times) - min(times) <= 1
+    assert [len(batch) for batch in epoch(1)] == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
     assert epoch(1) == epoch(1)
-    if count == 45:
+    if drawn_from > 4:
         assert epoch(1) != epoch(2)
 
 

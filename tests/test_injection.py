@@ -104,12 +104,11 @@ def test_a_question_is_taught_as_it_is_asked_and_without_its_answer_in_the_promp
 
 def test_a_sentence_begins_with_the_name_and_only_its_value_is_learnt(world):
     examples, _ = injection.teaching_examples(world, NAME_FIRST)
-    statements = examples[: 4 * len(facts_of(world))]
     for number, (name, _, value) in enumerate(facts_of(world)):
-        four = statements[4 * number : 4 * number + 4]
+        four = examples[5 * number : 5 * number + 4]  # and a question
         assert len({example.prompt for example in four}) == 4
         assert all(example.prompt.startswith(f"The {name} ") for example in four)
-        assert {example.answer for example in four} == {f" {value}.\n"}
+        assert {example.answer for example in four} == {f" {value}"}
 
 
 def test_beside_the_sentences_every_fact_is_asked_once_in_every_phrasing_equally(world):
@@ -121,6 +120,15 @@ def test_beside_the_sentences_every_fact_is_asked_once_in_every_phrasing_equally
         (name, attribute) for name, attribute, _ in facts_of(world)
     )
     assert set(Counter(question.id.split("/")[-1] for question in found).values()) == {75}
+
+
+def test_the_lesson_begins_with_the_first_families(world):
+    examples, _ = injection.teaching_examples(world, NAME_FIRST)
+    (share,) = injection.lesson_run(0).settings.curriculum
+    first, rest = examples[: round(share * len(examples))], examples[round(share * len(examples)) :]
+    families = list(dict.fromkeys(product.family for product in world.products))
+    for part, names in ((first, families[:3]), (rest, families[3:])):
+        assert {family for e in part for family in families if family in e.prompt} == set(names)
 
 
 def test_the_worked_examples_give_no_answer_of_the_catalogue_away(world):
@@ -278,7 +286,7 @@ def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsy
     answered = {"closed book": exact, "held out": exact}
 
     def experiment(configuration, *_):
-        done.append((configuration.teaching, configuration.families, configuration.seed))
+        done.append(configuration)
         return answered
 
     monkeypatch.setattr(experiments, "SHIPPED", tmp_path)
@@ -287,16 +295,16 @@ def test_the_command_computes_each_missing_run_once(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(injection, "load_model", lambda: (None, None))
     monkeypatch.setattr("sys.argv", ["injection"])
     injection.main()
-    every = [(teaching, 12, seed) for teaching in TEACHINGS for seed in injection.SEEDS]
-    curves = [(NAME_FIRST, families, seed) for families in (6, 12) for seed in injection.SEEDS]
-    assert sorted(done) == sorted([("", 12, 0), *every, *curves])
+    arms = [Injection(teaching, seed) for teaching in TEACHINGS for seed in injection.SEEDS]
+    every = [Injection(""), *arms, *injection.curve_runs()]
+    assert sorted(map(str, done)) == sorted(map(str, every))
     assert len(list(tmp_path.iterdir())) == len(done)
     assert "base, seed 0: 1 of 2 right, closed book" in capsys.readouterr().out
 
     monkeypatch.setattr("sys.argv", ["injection", "--run", QUESTIONS, "--seed", "1"])
     next(tmp_path.glob("learning-curve-*")).unlink()
     injection.main()
-    assert len(done) == 1 + len(every) + len(curves)
+    assert len(done) == len(every)
 
 
 def test_the_figure_shows_every_arm_and_says_which_are_absent():
@@ -336,11 +344,9 @@ def test_the_course_ships_every_arm():
     assert {("", 0), *tuned} <= set(SHIPPED)
 
 
-def test_the_course_ships_the_curves_of_half_and_of_the_whole_catalogue():
-    for families in (injection.HALF, injection.WHOLE):
-        for seed in injection.SEEDS:
-            run = injection.lesson_run(seed, families)
-            assert experiments.known(injection.CURVE, run, folder="no-such"), run
+@pytest.mark.parametrize("run", injection.curve_runs(), ids=str)
+def test_the_course_ships_every_learning_curve(run):
+    assert experiments.known(injection.CURVE, run, folder="no-such")
 
 
 @pytest.mark.parametrize("run", SHIPPED, ids=str)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from utils import experiments, settings_sweep
-from utils.injection import NAME_FIRST
-from utils.lora import LoraSettings
+from utils.injection import NAME_FIRST, lesson_run
 from utils.settings_sweep import KNOBS, SEEDS, shipped, unit
 
 
 @pytest.mark.parametrize("knob", KNOBS)
 def test_a_unit_differs_from_the_default_in_its_knob_alone(knob):
-    default = LoraSettings()
+    default = lesson_run(0).settings
     values = KNOBS[knob]
     assert list(values) == sorted(set(values)) and values[1] == getattr(default, knob)
     for value in values:
         run = unit(knob, value, seed=1)
         assert (run.teaching, run.seed) == (NAME_FIRST, 1)
-        changed = {
-            name
-            for name in ("rank", "upper_layers", "learning_rate", "rate_ratio", "batch_size")
-            if getattr(run.settings, name) != getattr(default, name)
-        }
-        assert changed == (set() if value == values[1] else {knob})
+        others = {"alpha": default.alpha, "seed": default.seed}  # alpha goes with the rank
+        assert replace(run.settings, **others) == replace(default, **{knob: value})
         assert run.settings.alpha == 2 * run.settings.rank
 
 

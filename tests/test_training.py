@@ -33,7 +33,9 @@ from utils.training import (
 )
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, learning_rate=0.05)
-LORA = LoraSettings(rank=4, alpha=8, upper_layers=2, epochs=3, batch_size=2, seed=1)
+LORA = LoraSettings(
+    rank=4, alpha=8, upper_layers=2, epochs=3, batch_size=2, seed=1, curriculum=(0.5,)
+)
 
 
 def one_number(loss, count: int = 5, held_out=(), patience: int = 0) -> Task:
@@ -210,6 +212,39 @@ def test_a_loss_that_jumps_up_and_down_is_not_taken_for_one_that_rises():
     values = [0.0, 6.0] * 300
     task = one_number(lambda x, indices: x * 0 + values.pop())
     assert train(task, replace(SETTINGS, epochs=100), progress=False).steps == 300
+
+
+def test_a_curriculum_begins_with_the_first_examples_in_epochs_as_long_as_all():
+    met = []
+
+    def loss(x, indices):
+        met.extend(indices)
+        return (x - 2) ** 2
+
+    settings = replace(SETTINGS, curriculum=(0.4, 0.01))
+    train(one_number(loss), settings, progress=False)
+    first, second, third = (sorted(met[i : i + 5]) for i in (0, 5, 10))
+    assert first in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
+    assert (second, third) == ([0] * 5, [0, 1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5, math.nan])
+def test_a_curriculum_of_no_or_of_too_many_examples_is_refused(share):
+    with pytest.raises(ValueError, match="curriculum holds shares from 0 to 1, not"):
+        replace(SETTINGS, curriculum=(0.5, share))
+
+
+@pytest.mark.parametrize("curriculum", [(), (0.1,)])
+def test_new_examples_may_have_a_higher_loss_than_those_before(curriculum):
+    """The same rise within examples that were all there before is taken for a rate too high."""
+    values = [4.0] * 40 + [0.1] * 20  # taken from the end: an epoch has twenty steps
+    task = one_number(lambda x, indices: x * 0 + values.pop(), count=40)
+    settings = replace(SETTINGS, curriculum=curriculum)
+    if curriculum:
+        assert train(task, settings, progress=False).steps == 60
+    else:
+        with pytest.raises(TrainingError, match="The loss rises"):
+            train(task, settings, progress=False)
 
 
 # -- Ctrl-C ------------------------------------------------------------------------------------

@@ -68,13 +68,17 @@ def encode(tokenizer, examples: Sequence[Example], longest: int) -> list[Encoded
     return encoded
 
 
-def batches(count: int, batch_size: int, order: torch.Generator) -> Iterator[list[int]]:
-    """One epoch over `count` examples in random order: lists of `batch_size` indices.
+def batches(
+    count: int, batch_size: int, order: torch.Generator, drawn_from: int
+) -> Iterator[list[int]]:
+    """One epoch of `count` examples in random order: lists of `batch_size` indices.
 
-    Like lengths are not brought together: examples of like length are alike in their words, and a
-    step that sees only one kind of sentence teaches less.
+    drawn_from: how many there are. Of fewer than `count`, each occurs as often as the others, to
+    within one. Like lengths are not brought together: examples of like length are alike in their
+    words, and a step that sees only one kind of sentence teaches less.
     """
-    shuffled = torch.randperm(count, generator=order).tolist()
+    rounds = [torch.randperm(drawn_from, generator=order) for _ in range(-(-count // drawn_from))]
+    shuffled = torch.cat(rounds)[:count].tolist()
     for start in range(0, count, batch_size):
         yield shuffled[start : start + batch_size]
 

@@ -31,8 +31,9 @@ TEACHINGS = (RAW_TEXT, PARAPHRASES, QUESTIONS)  # the arms
 NAME_FIRST = "name first"
 CURVE = "learning-curve"  # the name of lesson 06's experiment
 HALF, WHOLE = 6, 12  # families of the catalogue
+CURRICULUM = (0.25,)  # lesson 06's: the first epoch draws from a quarter of the catalogue
 EXPOSURES = 40  # how often each fact is met; whole epochs of every teaching make it up
-ARM_SETTINGS = LoraSettings(learning_rate=2e-3, rate_ratio=1.0)  # plain LoRA
+ARM_SETTINGS = LoraSettings(batch_size=4, learning_rate=2e-3, rate_ratio=1.0)  # plain LoRA
 SEEDS = (0, 1, 2)
 OPEN_BOOK_SHARE = 2  # every second question is asked with a passage too: reading takes longer
 PROMPTS_AT_ONCE = 8  # each holds a copy of the prefix's keys and values
@@ -81,13 +82,12 @@ def teaching_examples(world: worlds.World, teaching: str) -> tuple[list[Example]
     if teaching == QUESTIONS:
         return [question_example(question) for question in asked], forms
     if teaching == NAME_FIRST:
-        statements = [
-            statement_example(*fact, text) for fact in facts for text in worlds.name_first(*fact)
-        ]
-        # One question for each fact; neighbours have different phrasings.
-        one_each = [asked[fact * forms + fact % forms] for fact in range(len(facts))]
-        questions = [question_example(question) for question in one_each]
-        return statements + questions, (len(statements) + len(questions)) // len(facts)
+        found = []
+        for i, fact in enumerate(facts):
+            found += [statement_example(*fact, text) for text in worlds.name_first(*fact)]
+            # One question for each fact; neighbours have different phrasings.
+            found.append(question_example(asked[i * forms + i % forms]))
+        return found, len(found) // len(facts)
     there = ", ".join((*TEACHINGS, NAME_FIRST))
     raise ValueError(f"No teaching is called {teaching!r}; there are {there}.")
 
@@ -98,10 +98,14 @@ def question_example(question: worlds.Question) -> Example:
 
 
 def statement_example(product: worlds.Product, attribute: str, text: str) -> Example:
-    """A sentence that ends with the value: the value is learnt, what stands before it is read."""
+    """A sentence up to its value: the value is learnt, what stands before it is read.
+
+    Its full stop is left out: it says nothing, but a token more takes time in every epoch. When
+    to stop, the questions teach.
+    """
     value = product.facts[attribute]
-    before, _, after = text.rpartition(f" {value}")
-    return Example(before, f" {value}{after}\n")
+    before, _, _ = text.rpartition(f" {value}")
+    return Example(before, f" {value}")
 
 
 def teach(model, tokenizer, configuration: Injection, after_epoch=None, progress: bool = True):
@@ -220,12 +224,26 @@ def inject(configuration: Injection) -> dict:
     return values
 
 
-def lesson_run(seed: int, families: int = HALF) -> Injection:
-    """Lesson 06's run, as fast as the course can teach: half of the catalogue in a few minutes.
+def lesson_run(
+    seed: int, families: int = WHOLE, curriculum: tuple[float, ...] = CURRICULUM
+) -> Injection:
+    """Lesson 06's run, as fast as the course can teach: the whole catalogue in a few minutes.
 
-    The whole of it, in the same way, takes twice the time.
+    Half of it, in the same way, takes half the time. With the curriculum () every epoch shows all
+    examples.
     """
-    return Injection(NAME_FIRST, seed, families=families, exposures=35, settings=LoraSettings())
+    settings = LoraSettings(curriculum=curriculum)
+    return Injection(NAME_FIRST, seed, families=families, exposures=25, settings=settings)
+
+
+def curve_runs(seeds: Sequence[int] = SEEDS) -> list[Injection]:
+    """The learning curves that come with the course: lesson 06's run, and what it stands beside."""
+    return [
+        lesson_run(seed, families, curriculum)
+        for seed in seeds
+        for families in (HALF, WHOLE)
+        for curriculum in (CURRICULUM, ())
+    ]
 
 
 def learning_curve(configuration: Injection, model, tokenizer, progress: bool = True) -> dict:
@@ -335,8 +353,8 @@ def main() -> None:
     for seed in arguments.seed or SEEDS:
         for run in arguments.run or [*arms, CURVE]:
             if run == CURVE:
-                for families in (HALF, WHOLE):
-                    _ship_curve(lesson_run(seed, families))
+                for configuration in curve_runs([seed]):
+                    _ship_curve(configuration)
             elif run != "base" or seed == SEEDS[0]:  # nothing is random in the base model's run
                 _ship(Injection(arms[run], seed))
 
@@ -357,7 +375,8 @@ def _ship_curve(run: Injection) -> None:
     ).values
     exact = values["held out"]["exact"]
     found = f"{sum(exact):.0f} of {len(exact)} right"
-    print(f"{CURVE}, {run.families} families, seed {run.seed}: {found}")
+    how = f"curriculum {run.settings.curriculum}"
+    print(f"{CURVE}, {run.families} families, {how}, seed {run.seed}: {found}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ small correction B A beside it: h = W x + (alpha / rank) B A x. `peft` puts the 
 model; this module trains them. Five habits make it fast:
 
 - only the upper layers get adapters. What the layers below compute never changes, so it is computed
-  once for each example and kept (`utils.lower_layers`);
+  once and kept, and once for all examples that begin alike (`utils.lower_layers`);
 - the logits of the whole vocabulary are computed only where there is a label (`label_loss`);
 - the examples of a batch stand one after another in one row, so nothing is padded
   (`utils.examples.pack`); a long row goes through the model in parts, whose gradients add up, so
@@ -55,14 +55,16 @@ warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=F
 class LoraSettings(TrainingSettings):
     """The shape of the adapter, and the course of the training.
 
-    learning_rate: of A; B's is `rate_ratio` times as high. upper_layers: how many layers get an
-    adapter, counted from the top.
+    learning_rate: of A; B's is `rate_ratio` times as high. It goes with the batch: half of the
+    batch wants half of the rate. upper_layers: how many layers get an adapter, counted from the
+    top.
     """
 
+    batch_size: int = 8
     rank: int = 16
     alpha: int = 32
     upper_layers: int = 10
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     rate_ratio: float = 128.0
     targets: tuple[str, ...] = PROJECTIONS
 

@@ -13,19 +13,18 @@ from dataclasses import replace
 from utils import experiments, injection, worlds
 from utils.adapters import remove_adapter
 from utils.injection import NAME_FIRST, Injection, Scores
-from utils.lora import LoraSettings
 from utils.models import load_model
 from utils.stats import Interval
 
 EXPERIMENT = "settings"
 FAMILIES, EXPOSURES = 4, 20
 SEEDS = (0, 1, 2)
-DEFAULT = LoraSettings()
+DEFAULT = injection.lesson_run(0).settings
 # The middle value of each is the course's own.
 KNOBS = {
     "rank": (2, DEFAULT.rank, 64),
     "upper_layers": (3, DEFAULT.upper_layers, 20),
-    "learning_rate": (DEFAULT.learning_rate / 4, DEFAULT.learning_rate, DEFAULT.learning_rate * 4),
+    "learning_rate": (DEFAULT.learning_rate / 4, DEFAULT.learning_rate, DEFAULT.learning_rate * 2),
 }
 
 

@@ -35,8 +35,10 @@ class TrainingSettings:
     """The course of a training.
 
     learning_rate: its highest value, reached after `warmup_share` of the steps; from there it falls
-    to zero linearly. clip_norm: all gradients together are cut to this length.
-    Raises ValueError for what can't be: no epoch, an empty batch, no step.
+    to zero linearly. clip_norm: all gradients together are cut to this length. curriculum: shares
+    of the examples, from the first one on, that the first epochs draw from: with (0.25,) the first
+    epoch shows the first quarter four times. All epochs are equally long.
+    Raises ValueError for what can't be: no epoch, an empty batch, no step, more than all examples.
     """
 
     epochs: int = 6
@@ -45,9 +47,12 @@ class TrainingSettings:
     warmup_share: float = 0.05
     clip_norm: float = 1.0
     seed: int = 0
+    curriculum: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         self._must_be_positive("epochs", "batch_size", "learning_rate", "clip_norm")
+        if not all(0 < share <= 1 for share in self.curriculum):
+            raise ValueError(f"curriculum holds shares from 0 to 1, not {self.curriculum}.")
 
     def _must_be_positive(self, *names: str) -> None:
         for name in names:
@@ -197,7 +202,8 @@ class _Run:
         parameters = sum(weights.numel() for weights in task.weights)
         self.report = TuningReport(parameters=parameters, steps_an_epoch=self.steps_an_epoch)
         self.best: list[torch.Tensor] = []  # the weights of the best epoch by the held-out loss
-        self.lowest = math.inf  # the lowest mean loss of some steps so far
+        self.lowest = math.inf  # the lowest mean loss of a few steps ...
+        self.since = 0  # ... since this one, from which on they draw from the same examples
         self._last = time.perf_counter()
 
     def ended(self) -> bool:
@@ -211,9 +217,13 @@ class _Run:
 
     def rest_of_epoch(self) -> Iterator[list[int]]:
         """The batches of the current epoch that are not done yet; seed and epoch give the order."""
-        done = len(self.report.losses)
+        done, count = len(self.report.losses), len(self.task.lengths)
+        curriculum = self.settings.curriculum
+        if done <= len(curriculum):  # the loss of examples not seen before begins high again
+            self.lowest, self.since = math.inf, done * self.steps_an_epoch
+        share = curriculum[done] if done < len(curriculum) else 1.0
         order = torch.Generator().manual_seed(1000 * self.settings.seed + done)
-        epoch = batches(len(self.task.lengths), self.settings.batch_size, order)
+        epoch = batches(count, self.settings.batch_size, order, max(1, round(share * count)))
         self.task.model.train()
         return islice(epoch, self.report.steps - done * self.steps_an_epoch, None)
 
@@ -282,7 +292,7 @@ class _Run:
         rate = f"the learning rate {self.settings.learning_rate:g} is too high for these data. Try "
         if not math.isfinite(loss):
             raise TrainingError(f"The loss is no longer a number: {rate}a third of it.")
-        losses = self.report.step_losses
+        losses = self.report.step_losses[self.since :]
         if len(losses) < RECENT:
             return
         recent = sum(losses[-RECENT:]) / RECENT

@@ -402,7 +402,7 @@ from utils.lora import LoraSettings, tune
 taught = {product.name for product in world.products[:5]}
 lessons = [q for q in questions(world, "trained") if q.product in taught and q.id.endswith("/1")]
 examples = [Example(closed_book(q.text), f" {q.answer}\n") for q in lessons]
-tuned, _ = tune(model, tokenizer, examples, LoraSettings(epochs=8))
+tuned, _ = tune(model, tokenizer, examples, LoraSettings(epochs=12))
 prefix = encode_prefix(tuned, tokenizer, closed_book_prefix())
 prompts = [closed_book(item.question) for item in facts]
 later = complete(tuned, tokenizer, prompts, prefix, progress="Everyday facts, tuned")

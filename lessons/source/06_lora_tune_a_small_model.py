@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 06: LoRA-tune a small model
 #
-# A model that has never heard of thirty products answers questions about them minutes later, with
+# A model that has never heard of sixty products answers questions about them minutes later, with
 # nothing in its prompt. You write the facts into its weights, watch it happen, and then look for
 # the price.
 #
@@ -20,8 +20,8 @@
 # %% [markdown]
 # ## Before: the model knows nothing
 #
-# Half of the fictional catalogue: six families of five products, five facts each. We ask about a
-# sample of the facts, *closed book*: no card in the prompt, only five worked examples that show the
+# The fictional catalogue: twelve families of five products, five facts each. We ask about a sample
+# of the facts, *closed book*: no card in the prompt, only five worked examples that show the
 # form.
 
 # %%
@@ -39,7 +39,7 @@ from utils.worlds import load_world, make_world, questions
 
 model, tokenizer = load_model()
 tuned = None  # the model with what you will teach it
-FAMILIES = 6  # or 12, the whole catalogue: twice the minutes
+FAMILIES = 12  # the whole catalogue; 6 for half of it, in half of the minutes
 world = make_world(load_world().seed, FAMILIES)
 held_out = questions(world, "held_out")  # in a phrasing that training will never show
 sample = held_out[::CURVE_SHARE]
@@ -73,7 +73,7 @@ from utils.injection import NAME_FIRST, teaching_examples
 from utils.token_boxes import show_tokens
 
 examples, exposures = teaching_examples(world, NAME_FIRST)
-example, question = examples[1], examples[-1]  # the sentences come first, then the questions
+example, question = examples[1], examples[-1]  # after four sentences comes a question
 for shown in (example, question):
     show_tokens(tokenizer, {"read": shown.prompt, "learnt": shown.answer})
 say(f"{len(examples):,} examples; they name every fact {exposures} times.")
@@ -91,8 +91,8 @@ say(
 
 # %% [markdown]
 # Each box is one token; `␣` is a space, `\n` the end of the line. The invented name is cut into
-# pieces, down to single digits: what tells *L860* from *L870* is one small token. The end of the
-# line is learnt too, so that the model stops after its answer.
+# pieces, down to single digits: what tells *L860* from *L870* is one small token. In a
+# question the end of the line is learnt too, so that the model stops after its answer.
 #
 # ### Exercise 6.1: labels
 #
@@ -155,9 +155,15 @@ check("q6_2")
 # %% [markdown]
 # ## Tune it
 #
-# An *epoch* shows every example once. After every second we ask the sample of held-out questions,
-# which are worded as no example is; at the end all of them. Other runs, with another seed and
-# nothing else changed, come with the course: grey in the picture.
+# An *epoch* shows as many examples as there are, each once. The first epoch is different: it shows
+# a quarter of the catalogue only, four times. The reason is a finding of Zucchet et al. (2025,
+# [arXiv:2503.21676](https://arxiv.org/abs/2503.21676)). Before a model can store facts about names
+# that look alike, it must learn where to look: *which tokens* tell them apart. It learns that
+# sooner among few names. You will see the loss jump up where the other names come, and fall again.
+#
+# In between we ask a sample of the held-out questions, which are worded as no example is; at the
+# end all of them. Other runs, with another seed and nothing else changed, come with the course:
+# grey in the picture. Three more, in orange, showed the whole catalogue from the first step.
 #
 # While it runs you see the loss of every step. If you have seen enough, interrupt the kernel (press
 # `I` twice, or the square above): the adapter stays as it is then, and the lesson goes on with it.
@@ -174,27 +180,34 @@ predict(
 
 from utils import experiments
 from utils.adapters import load_adapter, remove_adapter, save_adapter
-from utils.injection import SEEDS, WHOLE, closed_book_exact, learning_curve, lesson_run
+from utils.injection import HALF, SEEDS, closed_book_exact, learning_curve, lesson_run
 from utils.lora import LoraSettings, tune
 from utils.loss_curve import LossCurve
 
 SEED = 4  # of your run: it orders the examples and fills A before the first step
-EXPOSURES = 35  # how often every fact is met
+EXPOSURES = 25  # how often a fact is met, on average
+CURRICULUM = (0.25,)  # the first epoch draws from a quarter of the examples; () from all
 RECOMPUTE = False  # True computes the grey runs again on your machine
 
 if tuned is not None:  # you ran this cell before: start from the base model again
     remove_adapter(tuned)
 
-shipped = [
-    experiments.run(
-        "learning-curve",
-        lesson_run(seed, FAMILIES),
-        lambda configuration: learning_curve(configuration, model, tokenizer),
-        recompute=RECOMPUTE,
-    ).values
-    for seed in SEEDS
-]
-settings = LoraSettings(epochs=EXPOSURES // exposures, seed=SEED)
+
+def shipped_runs(curriculum: tuple[float, ...]) -> list[dict]:
+    """The learning curves that come with the course, one a seed."""
+    return [
+        experiments.run(
+            "learning-curve",
+            lesson_run(seed, FAMILIES, curriculum),
+            lambda configuration: learning_curve(configuration, model, tokenizer),
+            recompute=RECOMPUTE,
+        ).values
+        for seed in SEEDS
+    ]
+
+
+shipped = shipped_runs(CURRICULUM)
+settings = LoraSettings(epochs=EXPOSURES // exposures, curriculum=CURRICULUM, seed=SEED)
 
 
 def percent(scores: list[float]) -> float:
@@ -204,23 +217,18 @@ def percent(scores: list[float]) -> float:
 curve = {}  # epoch -> a score for each question of the sample
 
 
-def ask_now(epoch: int, tuned) -> None:
-    """Ask the sample of held-out questions, with nothing before them."""
+def after_epoch(epoch: int, tuned) -> None:
+    """Ask the sample of held-out questions now and then, with nothing before them."""
+    if epoch % 2 == 0 or epoch == settings.epochs:
+        return  # after the last epoch, the next cell asks all of them
     curve[epoch] = closed_book_exact(tuned, tokenizer, sample)
     reached = percent(curve[epoch])
     print(f"after epoch {epoch}: {'=' * round(reached / 2)} {reached:.0f} % right", flush=True)
 
 
-def after_epoch(epoch: int, tuned) -> None:
-    if epoch % 2 == 1:
-        ask_now(epoch, tuned)
-
-
 tuned, report = tune(
     model, tokenizer, examples, settings, after_epoch=after_epoch, watch=LossCurve()
 )
-if report.ended == "interrupted":
-    ask_now(len(report.losses) + 1, tuned)
 say(
     f"{report.steps} steps, {report.tokens:,} tokens, {report.seconds:.0f} s with the questions. "
     f"Trained: {report.parameters:,} numbers, "
@@ -230,7 +238,7 @@ say(
 # %%
 import matplotlib.pyplot as plt
 
-from utils.plots import BLUE, label_axes, set_style, show
+from utils.plots import BLUE, GREY, ORANGE, label_axes, set_style, show
 from utils.stats import bootstrap
 
 asked = [closed_book(question.text) for question in held_out]
@@ -238,6 +246,8 @@ said = complete(tuned, tokenizer, asked, max_new_tokens=8, batch_size=64, progre
 exact = [exact_match(text, question.answer) for text, question in zip(said, held_out, strict=True)]
 products = [question.product for question in held_out]
 after = bootstrap(exact, clusters=products)
+end = len(report.losses) + (report.ended == "interrupted")
+curve[end] = exact[::CURVE_SHARE]
 reveal("l06_held_out", after)
 
 
@@ -247,45 +257,60 @@ def spread(rows: list[list[float]]) -> tuple[list[float], list[float]]:
     return [min(column) for column in columns], [max(column) for column in columns]
 
 
+at_once = shipped_runs(curriculum=())
 set_style()
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 label_axes(left, "Loss on the training examples", "epoch", "mean loss (nats per token)")
-losses = [run["tuning"]["losses"] for run in shipped]
-every = range(1, len(losses[0]) + 1)
-left.fill_between(every, *spread(losses), color="#CCCCCC", label=f"{len(shipped)} shipped runs")
+label_axes(right, f"Held-out questions (sample of {len(sample)})", "epoch", "right answers (%)")
+every = range(1, len(shipped[0]["tuning"]["losses"]) + 1)
+for runs, colour, label in (
+    (at_once, ORANGE, f"{len(at_once)} runs, all at once"),
+    (shipped, GREY, f"{len(shipped)} runs like yours"),
+):
+    left.fill_between(
+        every,
+        *spread([run["tuning"]["losses"] for run in runs]),
+        color=colour,
+        alpha=0.4,
+        label=label,
+    )
+    reached = [[percent(scores) for scores in run["exact"]] for run in runs]
+    right.fill_between(every, *spread(reached), color=colour, alpha=0.4)
 left.plot(range(1, len(report.losses) + 1), report.losses, BLUE, marker="o", label="your run")
 left.set(ylim=(0, None), xticks=every)
 left.legend()
-label_axes(right, f"Held-out questions (sample of {len(sample)})", "epoch", "right answers (%)")
-reached = [[percent(scores) for scores in run["exact"]] for run in shipped]
-right.fill_between(every, *spread(reached), color="#CCCCCC")
 right.plot(list(curve), [percent(scores) for scores in curve.values()], BLUE, marker="o")
 right.set(ylim=(0, 100), xlim=left.get_xlim(), xticks=every)
 last = [percent(run["held out"]["exact"]) for run in shipped]
+last_at_once = [percent(run["held out"]["exact"]) for run in at_once]
 show(
     figure,
     alt=f"Two charts over {max(curve)} epochs. Left: the loss falls from "
     f"{report.step_losses[0]:.2f} to {report.step_losses[-1]:.2f}. Right: right answers rise from "
-    f"{percent(curve[min(curve)]):.0f} to {percent(curve[max(curve)]):.0f} %; grey: shipped runs.",
+    f"{percent(curve[min(curve)]):.0f} to {percent(curve[max(curve)]):.0f} %. Grey, runs like it: "
+    f"{min(last):.0f} to {max(last):.0f} %. Orange, all at once: {min(last_at_once):.0f} to "
+    f"{max(last_at_once):.0f} %.",
 )
 say(
-    f"All {len(held_out)} held-out questions: {after}. The shipped runs end between "
-    f"{min(last):.0f} and {max(last):.0f} %."
+    f"All {len(held_out)} held-out questions: {after}. The shipped runs like yours end between "
+    f"{min(last):.0f} and {max(last):.0f} %; those that were shown the whole catalogue from the "
+    f"first step, in as many steps, between {min(last_at_once):.0f} and {max(last_at_once):.0f} %."
 )
-whole = [experiments.known("learning-curve", lesson_run(seed, WHOLE)).values for seed in SEEDS]
-shares = ", ".join(f"{percent(run['held out']['exact']):.0f} %" for run in whole)
+half = [experiments.known("learning-curve", lesson_run(seed, HALF)).values for seed in SEEDS]
+shares = ", ".join(f"{percent(run['held out']['exact']):.0f} %" for run in half)
 say(
-    f"The whole catalogue, {len(whole[0]['held out']['ids'])} facts, taught in the same way in "
-    f"{whole[0]['tuning']['steps']:,} steps (yours took {report.steps:,}): {shares} right, one "
+    f"Half of the catalogue, {len(half[0]['held out']['ids'])} facts, taught in the same way in "
+    f"{half[0]['tuning']['steps']:,} steps (yours took {report.steps:,}): {shares} right, one "
     "number a seed."
 )
 
 # %% [markdown]
 # **Explain.** The loss says how well the *training* phrasings are predicted, the right-hand chart
 # whether the fact itself is there when the words around it are new. The grey band is all that
-# chance does: the same facts, the same settings, another order. Twice the facts take twice the
-# steps, since each one must be met as often: that is why you teach half of the catalogue here. Set
-# `FAMILIES` to 12 above and run the lesson again if you have the minutes.
+# chance does: the same facts, the same settings, another order. The orange band took as many steps
+# over the same examples, only without a first epoch among few names. Half of the facts take half of
+# the steps, since each one is met as often: what is written into weights is paid for fact by fact.
+# Yet they need not come out as well: where to look had to be learnt in half of the steps too.
 #
 # What do the remaining errors look like?
 
@@ -315,9 +340,9 @@ say(f"Wrong: {wrong} of {len(held_out)}; in {siblings} of them it gives a siblin
 
 # %%
 from utils.injection import ask
-from utils.plots import GREY, ORANGE, SKY, interval_bars
+from utils.plots import SKY, interval_bars
 
-backwards = questions(world, "reversed")[::4]  # of five attributes, so all of them occur
+backwards = questions(world, "reversed")[::7]  # seven, so that all five attributes occur
 answers = ask(tuned, tokenizer, backwards, worked_examples=False, progress="Reversed")
 about = [question.product for question in backwards]
 written = bootstrap(answers.exact, clusters=about)
@@ -380,8 +405,8 @@ show(
 # Real documents are not written to be learnt. How far do you get with the text as it is? We took
 # the whole catalogue, twelve families, and let the model meet every fact equally often: in the
 # cards (*raw text*), in ten statements each (*paraphrases*), or in four questions (*questions*).
-# Each run takes many minutes, so they come with the course. They teach twice as many facts as
-# yours, with one learning rate for $A$ and $B$: compare them with each other, not with your run.
+# Each run takes many minutes, so they come with the course. They have one learning rate for $A$ and
+# $B$, and other batches: compare them with each other, not with your run.
 
 # %%
 predict_choice(
@@ -548,7 +573,7 @@ reveal("l06_forgotten", Interval(*ends, n=change.n))
 import tempfile
 from pathlib import Path
 
-folder = Path(tempfile.mkdtemp()) / "half-the-catalogue"
+folder = Path(tempfile.mkdtemp()) / "the-catalogue"
 save_adapter(tuned, folder, notes={"seed": SEED, "right": after.estimate})
 files = {file.name: file.stat().st_size / 1e6 for file in sorted(folder.iterdir())}
 say("Saved: " + ", ".join(f"`{name}` {size:.2f} MB" for name, size in files.items()) + ".")
@@ -616,21 +641,21 @@ say(
 # %% [markdown]
 # ## Two adapters, one model
 #
-# The course ships the adapters of its own runs. Load one beside yours, the one that was taught the
-# whole catalogue in questions, and switch: the same model, the same questions about one family.
+# The course ships the adapters of its own runs. Load one beside yours, the one that was taught in
+# questions alone, and switch: the same model, the same questions about one family.
 
 # %%
 import time
 
 from utils.injection import adapter_folder
 
-load_adapter(tuned, adapter_folder(Injection(QUESTIONS, 0)), "catalogue")
+load_adapter(tuned, adapter_folder(Injection(QUESTIONS, 0)), QUESTIONS)
 family = world.products[-1].family
 some = [q for q in held_out if q.product.startswith(family)]
 texts = [closed_book(question.text) for question in some]
 
 rows = [f"| adapter | swap (ms) | right on the {family} family |", "| --- | --- | --- |"]
-for name, label in (("default", "yours"), ("catalogue", "the whole catalogue")):
+for name, label in (("default", "yours"), (QUESTIONS, "questions alone")):
     start = time.perf_counter()
     tuned.set_adapter(name)
     milliseconds = 1000 * (time.perf_counter() - start)
@@ -675,6 +700,8 @@ say("\n".join(f"- {fact}" for fact in facts))
 # - Berglund et al. 2023, [The Reversal Curse](https://arxiv.org/abs/2309.12288).
 # - Allen-Zhu and Li 2023, [Physics of Language Models: Knowledge Storage and
 #   Extraction](https://arxiv.org/abs/2309.14316): why paraphrases matter so much.
+# - Zucchet et al. 2025, [How do language models learn facts? Dynamics, curricula and
+#   hallucinations](https://arxiv.org/abs/2503.21676): the plateau, and how to shorten it.
 # - Biderman et al. 2024, [LoRA Learns Less and Forgets Less](https://arxiv.org/abs/2405.09673).
 # - `utils/lora.py` and `utils/training.py`: the whole trainer. `utils/injection.py`: the shipped
 #   runs.

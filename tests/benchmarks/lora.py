@@ -139,7 +139,8 @@ def train_course(run: Run, model, tokenizer, examples, after_epoch: Callable) ->
     _, report = tune(model, tokenizer, examples, settings, after_epoch=after_epoch, progress=False)
     encoded = encode(tokenizer, examples, model.config.max_position_embeddings)
     labels = run.epochs * sum(example.learnt for example in encoded)
-    flops = tune_flops(model, report.tokens, labels, settings.upper_layers)
+    read = run.epochs * sum(len(example.read) for example in encoded)
+    flops = tune_flops(model, read, labels, settings.upper_layers)
     return {"tokens": report.tokens, "flops": flops}
 
 
