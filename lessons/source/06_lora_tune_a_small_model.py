@@ -187,7 +187,7 @@ from utils.loss_curve import LossCurve
 SEED = 4  # of your run: it orders the examples and fills A before the first step
 EXPOSURES = 25  # how often a fact is met, on average
 CURRICULUM = (0.25,)  # the first epoch draws from a quarter of the examples; () from all
-RECOMPUTE = False  # True computes the grey runs again on your machine
+RECOMPUTE = False  # True computes the grey and orange runs again on your machine
 
 if tuned is not None:  # you ran this cell before: start from the base model again
     remove_adapter(tuned)
@@ -206,7 +206,7 @@ def shipped_runs(curriculum: tuple[float, ...]) -> list[dict]:
     ]
 
 
-shipped = shipped_runs(CURRICULUM)
+shipped, at_once = shipped_runs(CURRICULUM), shipped_runs(())
 settings = LoraSettings(epochs=EXPOSURES // exposures, curriculum=CURRICULUM, seed=SEED)
 
 
@@ -257,7 +257,6 @@ def spread(rows: list[list[float]]) -> tuple[list[float], list[float]]:
     return [min(column) for column in columns], [max(column) for column in columns]
 
 
-at_once = shipped_runs(curriculum=())
 set_style()
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 label_axes(left, "Loss on the training examples", "epoch", "mean loss (nats per token)")
