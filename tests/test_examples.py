@@ -58,11 +58,16 @@ def test_a_batch_is_split_where_it_has_too_many_tokens():
     assert split_by_tokens([], lengths, 1) == []
 
 
-def test_packed_examples_stand_one_after_another_each_from_position_zero():
+@pytest.mark.parametrize("multiple", [1, 16])
+def test_packed_examples_stand_one_after_another_each_from_position_zero(multiple):
     encoded = encode(Letters(), EXAMPLES, CONTEXT)
-    packed = pack(encoded)
+    packed = pack(encoded, multiple=multiple)
     read = sum(map(len, encoded)) - len(encoded)  # the last token of each is only predicted
-    assert packed.token_ids.shape == packed.positions.shape == (1, read)
+    fill = -read % multiple
+    assert fill or multiple == 1
+    assert packed.token_ids.shape == packed.positions.shape == (1, read + fill)
+    assert packed.labels[read:].tolist() == [IGNORED] * fill
+    assert packed.positions[0, read:].tolist() == list(range(fill))
     start = 0
     for example in encoded:
         here = slice(start, start + len(example) - 1)

@@ -25,7 +25,7 @@ from tests.tiny import (
     plain_loss,
     tiny_model,
 )
-from utils import lora, training
+from utils import lora, lower_layers, training
 from utils.adapters import remove_adapter
 from utils.examples import Example, encode, pack
 from utils.inference import complete
@@ -145,6 +145,33 @@ def test_a_batch_in_parts_gives_the_adapter_of_the_whole_batch(monkeypatch, at_o
     ours, theirs = adapter_weights(parts), adapter_weights(whole)
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("multiple", [7, 64])
+def test_rows_that_are_filled_up_teach_nothing(monkeypatch, multiple):
+    plain, report = tiny_tuned()
+    for module in (lora, lower_layers):
+        monkeypatch.setattr(module, "row_multiple", lambda of: multiple)
+    filled, other = tiny_tuned()
+    assert other.step_losses == pytest.approx(report.step_losses, abs=1e-5)
+    assert other.tokens == report.tokens
+    ours, theirs = adapter_weights(filled), adapter_weights(plain)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-3)
+
+
+def test_in_bfloat16_a_processor_meets_few_numbers_of_rows():
+    rows = {torch.bfloat16: set(), torch.float32: set()}
+    for dtype, seen in rows.items():
+        model = tiny_model().to(dtype)
+        lowest, highest = (model.model.layers[place].mlp for place in (0, -1))
+        for module in (lowest, highest, model.lm_head):
+            module.register_forward_pre_hook(
+                lambda _, given, seen=seen: seen.add(given[0].shape[-2])
+            )
+        tune(model, Letters(), EXAMPLES, SETTINGS, progress=False)
+    assert {count % 16 for count in rows[torch.bfloat16]} == {0}
+    assert any(count % 16 for count in rows[torch.float32])
 
 
 def test_the_model_is_whole_again_after_a_look_at_some_of_its_layers(tuned):

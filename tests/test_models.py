@@ -455,6 +455,17 @@ def test_this_processor_gets_a_format_that_it_has_instructions_for():
         assert devices.choose_dtype(cpu) == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [("cpu", "bfloat16", 16), ("cpu", "float32", 1), ("meta", "bfloat16", 1)],
+)
+def test_only_a_processor_in_bfloat16_wants_its_rows_filled_up(device, dtype, expected):
+    import torch
+
+    states = torch.empty(3, 4, dtype=getattr(torch, dtype), device=device)
+    assert devices.row_multiple(states) == expected
+
+
 # The real weights
 
 REAL_WAY = """

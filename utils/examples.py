@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import pad
 
 IGNORED = -100  # the label of a token that is read but not learnt
 
@@ -113,15 +114,21 @@ class Packed:
     labels: torch.Tensor
 
 
-def pack(encoded: Sequence[Encoded], device: torch.device | str = "cpu") -> Packed:
+def pack(
+    encoded: Sequence[Encoded], device: torch.device | str = "cpu", multiple: int = 1
+) -> Packed:
     """Put the examples into one row on the device.
 
     A token is predicted from those before it: the first of an example is never learnt, and the last
-    is not read.
+    is not read. multiple: the row is filled up to a multiple of so many tokens; those at its end
+    belong to no example, and nothing is learnt from them.
     """
     token_ids = torch.cat([example.read for example in encoded])
-    positions = torch.cat([torch.arange(len(example.read)) for example in encoded])
+    fill = -len(token_ids) % multiple
+    lengths = [*(len(example.read) for example in encoded), fill]
+    positions = torch.cat([torch.arange(length) for length in lengths])
     labels = torch.cat([example.labels[1:] for example in encoded])
+    token_ids, labels = pad(token_ids, (0, fill)), pad(labels, (0, fill), value=IGNORED)
     return Packed(token_ids[None].to(device), positions[None].to(device), labels.to(device))
 
 

@@ -27,9 +27,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
+from torch.nn.functional import cross_entropy, pad
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from utils.adapters import fingerprint, remove_adapter
+from utils.devices import row_multiple
 from utils.examples import IGNORED, Encoded, Example, encode, pack
 from utils.lora_product import adapted_layers, short_products
 from utils.lower_layers import KEEP_GB, KeptStates, kept_states, only_layers
@@ -143,31 +145,34 @@ def label_loss(model, states: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     labels are many, a few at a time, and once more on the way back instead of being kept.
     """
     learnt = labels != IGNORED
-    wanted = labels[learnt].split(LABELS_AT_ONCE)
-    parts = states[learnt].split(LABELS_AT_ONCE)
+    count = int(learnt.sum())
+    fill = -count % row_multiple(states)
+    wanted = pad(labels[learnt], (0, fill), value=IGNORED).split(LABELS_AT_ONCE)
+    parts = pad(states[learnt], (0, 0, 0, fill)).split(LABELS_AT_ONCE)
     head = model.get_output_embeddings()
     if len(parts) == 1:
-        return _summed_loss(head, parts[0], wanted[0]) / len(wanted[0])
+        return _summed_loss(head, parts[0], wanted[0]) / count
     losses = [
         torch_checkpoint(_summed_loss, head, *pair, use_reentrant=False)
         for pair in zip(parts, wanted, strict=True)
     ]
-    return sum(losses) / sum(map(len, wanted))
+    return sum(losses) / count
 
 
 def _summed_loss(head: nn.Module, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return nn.functional.cross_entropy(head(states).float(), labels, reduction="sum")
+    logits = head(states).float()
+    return cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
 
 
 def _loss_of(
     tuned: PeftModel, encoded: Sequence[Encoded], kept: KeptStates, first: int
 ) -> Callable[[Sequence[int]], torch.Tensor]:
     """The loss of some examples, through the upper layers only."""
-    adapted = adapted_layers(tuned)
+    adapted, multiple = adapted_layers(tuned), row_multiple(tuned)
 
     def loss(indices: Sequence[int]) -> torch.Tensor:
-        batch = pack([encoded[index] for index in indices], tuned.device)
-        given = {"inputs_embeds": kept.packed(indices, tuned.device), "use_cache": False}
+        batch = pack([encoded[index] for index in indices], tuned.device, multiple)
+        given = {"inputs_embeds": kept.packed(indices, tuned.device, multiple), "use_cache": False}
         with only_layers(tuned, slice(first, None)) as backbone, short_products(adapted):
             states = backbone(**given, position_ids=batch.positions).last_hidden_state
         return label_loss(tuned, states[0], batch.labels)
