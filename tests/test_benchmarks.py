@@ -14,8 +14,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests import tiny
-from tests.benchmarks import encoding, grading, lora, retrieval, scoring
+from tests.benchmarks import encoding, grading, lora, number_formats, retrieval, scoring
 from utils.grading.jail import why_no_jail
+from utils.lora import LoraSettings
 from utils.worlds import load_world, questions
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
@@ -270,6 +271,33 @@ def test_a_run_reaches_its_own_best_share(right):
 def test_seconds_to_an_accuracy_that_is_never_reached():
     assert lora.seconds_to(0.9, one_run(10, 8)["curve"]) is None
     assert lora.seconds_to(0.8, one_run(10, 8)["curve"]) == 10
+
+
+@pytest.mark.parametrize("way", number_formats.WAYS)
+def test_only_in_bfloat16_as_the_course_has_it_are_rows_filled_up(monkeypatch, tiny_model, way):
+    model, tokenizer = tiny_model
+    rows = set()
+    model.lm_head.register_forward_pre_hook(lambda _, given: rows.add(given[0].shape[-2]))
+    monkeypatch.setattr(
+        "utils.models.load_model", lambda dtype, device: (model.to(device, dtype), tokenizer)
+    )
+    monkeypatch.setattr(lora, "workload", lambda *_: tuple(part[:4] for part in WORKLOAD))
+    settings = LoraSettings(batch_size=1, epochs=2, upper_layers=1)
+    found = number_formats.measure_here(way, settings)
+    assert found["ms_a_step"] > 0 and found["peak_rss_gb"] > 0 and found["loss"] > 0
+    assert all(count % 16 == 0 for count in rows) == (way == number_formats.BFLOAT16)
+
+
+def test_the_chosen_format_is_compared_with_the_other_one():
+    runs = {
+        number_formats.FLOAT32: [{"ms_a_step": 80, "peak_rss_gb": 1.5}] * 2,
+        number_formats.BFLOAT16: [{"ms_a_step": took, "peak_rss_gb": 1.2} for took in (50, 40)],
+        number_formats.UNFILLED: [{"ms_a_step": 60, "peak_rss_gb": gb} for gb in (2.1, 2.2)],
+    }
+    found = number_formats.summary("bfloat16", runs)
+    assert (found["speedup_of_chosen"], found["speedup_of_filling"]) == (2.0, 1.5)
+    assert list(found["peak_rss_gb"].values()) == [1.5, 1.2, 2.2]
+    assert number_formats.summary("float32", runs)["speedup_of_chosen"] == 0.5
 
 
 # -- grading ---------------------------------------------------------------------------------------
