@@ -279,7 +279,7 @@ def test_only_in_bfloat16_as_the_course_has_it_are_rows_filled_up(monkeypatch, t
     rows = set()
     model.lm_head.register_forward_pre_hook(lambda _, given: rows.add(given[0].shape[-2]))
     monkeypatch.setattr(
-        "utils.models.load_model", lambda dtype, device: (model.to(device, dtype), tokenizer)
+        number_formats, "load_model", lambda dtype, device: (model.to(device, dtype), tokenizer)
     )
     monkeypatch.setattr(lora, "workload", lambda *_: tuple(part[:4] for part in WORKLOAD))
     settings = LoraSettings(batch_size=1, epochs=2, upper_layers=1)

@@ -39,6 +39,11 @@ def choose_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if faster else torch.float32
 
 
+def rows_to_add(count: int, of: torch.Tensor | PreTrainedModel) -> int:
+    """How many empty rows bring `count` rows of a product to a multiple of `row_multiple`."""
+    return -count % row_multiple(of)
+
+
 def row_multiple(of: torch.Tensor | PreTrainedModel) -> int:
     """How many rows the matrices of a product should be a multiple of, where lengths vary.
 

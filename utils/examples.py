@@ -114,17 +114,14 @@ class Packed:
     labels: torch.Tensor
 
 
-def pack(
-    encoded: Sequence[Encoded], device: torch.device | str = "cpu", multiple: int = 1
-) -> Packed:
+def pack(encoded: Sequence[Encoded], device: torch.device | str = "cpu", fill: int = 0) -> Packed:
     """Put the examples into one row on the device.
 
     A token is predicted from those before it: the first of an example is never learnt, and the last
-    is not read. multiple: the row is filled up to a multiple of so many tokens; those at its end
-    belong to no example, and nothing is learnt from them.
+    is not read. fill: so many tokens at the row's end belong to no example; nothing is learnt from
+    them.
     """
     token_ids = torch.cat([example.read for example in encoded])
-    fill = -len(token_ids) % multiple
     lengths = [*(len(example.read) for example in encoded), fill]
     positions = torch.cat([torch.arange(length) for length in lengths])
     labels = torch.cat([example.labels[1:] for example in encoded])

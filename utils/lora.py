@@ -31,7 +31,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
 from utils.adapters import fingerprint, remove_adapter
-from utils.devices import row_multiple
+from utils.devices import rows_to_add
 from utils.examples import IGNORED, Encoded, Example, encode, pack
 from utils.lora_product import adapted_layers, short_products
 from utils.lower_layers import KEEP_GB, KeptStates, kept_states, only_layers
@@ -145,10 +145,11 @@ def label_loss(model, states: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     labels are many, a few at a time, and once more on the way back instead of being kept.
     """
     learnt = labels != IGNORED
-    count = int(learnt.sum())
-    fill = -count % row_multiple(states)
-    wanted = pad(labels[learnt], (0, fill), value=IGNORED).split(LABELS_AT_ONCE)
-    parts = pad(states[learnt], (0, 0, 0, fill)).split(LABELS_AT_ONCE)
+    states, labels = states[learnt], labels[learnt]
+    count = len(labels)
+    fill = rows_to_add(count, states)
+    wanted = pad(labels, (0, fill), value=IGNORED).split(LABELS_AT_ONCE)
+    parts = pad(states, (0, 0, 0, fill)).split(LABELS_AT_ONCE)
     head = model.get_output_embeddings()
     if len(parts) == 1:
         return _summed_loss(head, parts[0], wanted[0]) / count
@@ -168,11 +169,13 @@ def _loss_of(
     tuned: PeftModel, encoded: Sequence[Encoded], kept: KeptStates, first: int
 ) -> Callable[[Sequence[int]], torch.Tensor]:
     """The loss of some examples, through the upper layers only."""
-    adapted, multiple = adapted_layers(tuned), row_multiple(tuned)
+    adapted = adapted_layers(tuned)
 
     def loss(indices: Sequence[int]) -> torch.Tensor:
-        batch = pack([encoded[index] for index in indices], tuned.device, multiple)
-        given = {"inputs_embeds": kept.packed(indices, tuned.device, multiple), "use_cache": False}
+        some = [encoded[index] for index in indices]
+        fill = rows_to_add(sum(len(example.read) for example in some), tuned)
+        batch = pack(some, tuned.device, fill)
+        given = {"inputs_embeds": kept.packed(indices, tuned.device, fill), "use_cache": False}
         with only_layers(tuned, slice(first, None)) as backbone, short_products(adapted):
             states = backbone(**given, position_ids=batch.positions).last_hidden_state
         return label_loss(tuned, states[0], batch.labels)

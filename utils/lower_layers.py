@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import pad
 from tqdm.auto import tqdm
 
-from utils.devices import row_multiple
+from utils.devices import rows_to_add
 from utils.examples import Encoded
 from utils.prefix_tree import prefix_trees
 
@@ -51,15 +51,13 @@ class KeptStates:
     def __getitem__(self, index: int) -> torch.Tensor:
         return self._examples[index]
 
-    def packed(
-        self, indices: Sequence[int], device: torch.device, multiple: int = 1
-    ) -> torch.Tensor:
+    def packed(self, indices: Sequence[int], device: torch.device, fill: int = 0) -> torch.Tensor:
         """The states of some examples, one after another in one row: (1, tokens, width).
 
-        multiple: zeros fill the row up to a multiple of so many tokens (`examples.pack`).
+        fill: so many tokens at its end are zeros (`examples.pack`).
         """
         states = torch.cat([self._examples[index] for index in indices])
-        return pad(states, (0, 0, 0, -len(states) % multiple))[None].to(device)
+        return pad(states, (0, 0, 0, fill))[None].to(device)
 
 
 @torch.no_grad()
@@ -75,7 +73,7 @@ def read_lower_layers(
     bar = tqdm(total=len(encoded), desc="Reading", unit="example", disable=not progress)
     with bar, lower as backbone:
         for tree in prefix_trees(texts, READ_AT_ONCE):
-            tree.fill_up(row_multiple(model))
+            tree.fill_up(rows_to_add(len(tree), model))
             mask = tree.attention_mask()[None, None].to(model.device, model.dtype)
             states = backbone(
                 input_ids=torch.tensor([tree.token_ids], device=model.device),

@@ -42,12 +42,11 @@ class PrefixTree:
             path.append(node)
         self.paths[index] = path
 
-    def fill_up(self, multiple: int) -> None:
-        """Bring the number of nodes to a multiple, by nodes that no text has."""
-        fill = -len(self) % multiple
-        self.token_ids += [0] * fill
-        self.depths += [0] * fill
-        self._parents += [None] * fill
+    def fill_up(self, count: int) -> None:
+        """Add so many nodes that no text has; each sees itself alone."""
+        self.token_ids += [0] * count
+        self.depths += [0] * count
+        self._parents += [None] * count
 
     def attention_mask(self) -> torch.Tensor:
         """0 where a node sees another, minus infinity elsewhere; shape (nodes, nodes)."""

@@ -232,7 +232,12 @@ def measure_here(run: Run) -> dict:
 
 def measure(run: Run) -> dict:
     """`measure_here` in a new process."""
-    call = [sys.executable, "-m", "tests.benchmarks.lora", "--one", json.dumps(asdict(run))]
+    return in_new_process("tests.benchmarks.lora", "--one", json.dumps(asdict(run)))
+
+
+def in_new_process(module: str, *arguments: str) -> dict:
+    """What the module prints as JSON on its last line; its memory is then its own."""
+    call = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -3,7 +3,7 @@
 `python -m tests.benchmarks.number_formats` teaches the workload of `tests.benchmarks.lora` for two
 epochs in every way, in turns, and prints one JSON line last:
 
-- `chosen`: the format that `utils.devices.choose_dtype` takes on this machine;
+- `chosen`: the format that `utils.devices.choose_dtype` takes on this processor;
 - `speedup_of_chosen`: the other format's time of a step / the chosen one's;
 - `speedup_of_filling`: in bfloat16, the time of a step with rows as long as the batches happen to
   be / with rows that are filled up (`utils.devices.row_multiple`);
@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
 from unittest.mock import patch
 
-from tests.benchmarks import lora as benchmark
-from utils.machine import peak_memory_gb
+import torch
 
-if TYPE_CHECKING:
-    from utils.lora import LoraSettings
+from tests.benchmarks import lora as benchmark
+from utils import devices
+from utils.lora import LoraSettings, tune
+from utils.machine import peak_memory_gb
+from utils.models import load_model
 
 FLOAT32, BFLOAT16, UNFILLED = "float32", "bfloat16", "bfloat16, not filled up"
 WAYS = (FLOAT32, BFLOAT16, UNFILLED)
@@ -33,19 +32,12 @@ WAYS = (FLOAT32, BFLOAT16, UNFILLED)
 
 def measure_here(way: str, settings: LoraSettings) -> dict:
     """Tune in this way: milliseconds of a step, the peak of memory, the last epoch's loss."""
-    import torch
-
-    from utils import lora, lower_layers
-    from utils.models import load_model
-
     dtype = torch.float32 if way == FLOAT32 else torch.bfloat16
     model, tokenizer = load_model(dtype=dtype, device="cpu")
     examples, _ = benchmark.workload(benchmark.Run.families, benchmark.Run.world_seed)
-    with ExitStack() as changes:
-        if way == UNFILLED:
-            for module in (lora, lower_layers):
-                changes.enter_context(patch.object(module, "row_multiple", lambda of: 1))
-        _, report = lora.tune(model, tokenizer, examples, settings, progress=False)
+    unfilled = patch.object(devices, "row_multiple", lambda of: 1)
+    with unfilled if way == UNFILLED else nullcontext():
+        _, report = tune(model, tokenizer, examples, settings, progress=False)
     return {
         "ms_a_step": 1000 * report.seconds / report.steps,
         "peak_rss_gb": peak_memory_gb(),
@@ -55,10 +47,8 @@ def measure_here(way: str, settings: LoraSettings) -> dict:
 
 def measure(way: str, epochs: int) -> dict:
     """`measure_here` in a process of its own."""
-    call = [sys.executable, "-m", "tests.benchmarks.number_formats", "--one", way]
-    call += ["--epochs", str(epochs)]
-    done = subprocess.run(call, cwd=benchmark.ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = ("--one", way, "--epochs", str(epochs))
+    return benchmark.in_new_process("tests.benchmarks.number_formats", *arguments)
 
 
 def summary(chosen: str, runs: dict[str, list[dict]]) -> dict:
@@ -83,18 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--one", choices=WAYS, help="measure this way here, once")
     options = parser.parse_args(arguments)
     if options.one:
-        from utils.lora import LoraSettings
-
         print(json.dumps(measure_here(options.one, LoraSettings(epochs=options.epochs))))
         return
-    from utils.devices import choose_device, choose_dtype
-
     runs: dict[str, list[dict]] = {way: [] for way in WAYS}
     for turn in range(options.turns):
         for way in WAYS:
             runs[way].append(measure(way, options.epochs))
             print(f"{way}, turn {turn + 1}: {runs[way][-1]}", flush=True)
-    chosen = str(choose_dtype(choose_device())).removeprefix("torch.")
+    chosen = str(devices.choose_dtype(torch.device("cpu"))).removeprefix("torch.")
     print(json.dumps(summary(chosen, runs)))
 
 
